@@ -1,0 +1,140 @@
+"""The typed bus: messages in, messages out, over any transport."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar, cast
+from uuid import uuid4
+
+from bus.errors import Expired, Unreadable
+from bus.transport import Envelope, Since, Transport
+from bus.wire import decode, encode, topic_of
+from schemas.message import UNSTAMPED, JobMessage, Message
+
+M = TypeVar("M", bound=Message)
+
+CLAIM = "ce-dataref"  # CloudEvents' name for a body that is kept elsewhere
+
+
+class Parts(Protocol):
+    """Where large bodies go: a store."""
+
+    async def put_part(self, data: bytes, owner: str) -> str:
+        """Keep bytes and return their digest."""
+        ...
+
+    async def get_part(self, digest: str) -> bytes:
+        """Return the bytes of a digest, or raise LookupError."""
+        ...
+
+
+def claims_of(job: str) -> str:
+    """Return the owner of a job's large bodies; whoever ends the job drops them."""
+    return f"claims/{job}"
+
+
+@dataclass(frozen=True)
+class Bus:
+    """Publishes and follows typed messages.
+
+    Attributes:
+        transport: What carries them.
+        source: Name of this process on the wire.
+        parts: Where bodies over `inline_bytes` go (claim check). None, as on a device: all bodies travel whole.
+        inline_bytes: Largest body that travels whole. Log entries always do: their readers may have no store.
+
+    """
+
+    transport: Transport
+    source: str
+    parts: Parts | None = None
+    inline_bytes: int = 1 << 20
+
+    async def publish(self, message: Message, cause: Envelope | None = None) -> int:
+        """Publish, wait until it is kept, and return its bytes. Raises as Transport.send does.
+
+        A message without an id gets a random one, so only repeat a publish that had one.
+        """
+        if message.id == UNSTAMPED:
+            message = message.model_copy(update={"id": uuid4()})
+        envelope = encode(message, self.source, cause.headers if cause else None)
+        size = len(envelope.body)
+        if message.delivery == "log":
+            await self.transport.append(envelope)
+        else:
+            await self.transport.send(await self._claim(envelope, message))
+        return size
+
+    async def publish_all(self, messages: Iterable[Message], cause: Envelope | None = None) -> int:
+        """Publish many, their confirms in flight together; return the sum of their bytes."""
+        listed = list(messages)
+        if len(listed) == 1:
+            return await self.publish(listed[0], cause)
+        window = asyncio.Semaphore(128)
+
+        async def one(message: Message) -> int:
+            async with window:
+                return await self.publish(message, cause)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                sent = [group.create_task(one(message)) for message in listed]
+        except* Exception as failures:  # noqa: BLE001  re-raised: the caller knows single errors only
+            raise _first(failures) from None
+        return sum(task.result() for task in sent)
+
+    async def open(self, envelope: Envelope, *kinds: type[M]) -> M:
+        """Return the message in an envelope, fetching its body if it was left in the store.
+
+        Raises:
+            Unreadable: It is none of `kinds`, or cannot be read.
+            Expired: Its body was left in the store and dropped with its job.
+        Other errors of the store pass through.
+
+        """
+        body = envelope.body
+        if digest := envelope.headers.get(CLAIM):
+            body = await self._claimed(digest)
+        message = decode(body, topic_of(envelope.headers), {kind.topic: kind for kind in kinds})
+        return cast(M, message)
+
+    @asynccontextmanager
+    async def follow(
+        self, kind: type[M], route: str = "", since: Since = "next"
+    ) -> AsyncIterator[AsyncIterator[M]]:
+        """Follow a log topic (with `route`, its part for that value). Entries that cannot be read are passed over."""
+        key = f"{kind.topic}.{route}" if route else kind.topic
+
+        async def messages(envelopes: AsyncIterator[Envelope]) -> AsyncGenerator[M, None]:
+            async for envelope in envelopes:
+                try:
+                    yield await self.open(envelope, kind)
+                except Unreadable:
+                    continue
+
+        async with (
+            self.transport.follow(key, since) as envelopes,
+            aclosing(messages(envelopes)) as stream,
+        ):
+            yield stream
+
+    async def _claimed(self, digest: str) -> bytes:
+        if self.parts is None:
+            raise Unreadable("the body is kept in a store and this process has none")
+        try:
+            return await self.parts.get_part(digest)
+        except LookupError as error:
+            raise Expired(f"part {digest} is gone with its job") from error
+
+    async def _claim(self, envelope: Envelope, message: Message) -> Envelope:
+        if self.parts is None or len(envelope.body) <= self.inline_bytes:
+            return envelope
+        owner = claims_of(message.job if isinstance(message, JobMessage) else "")
+        digest = await self.parts.put_part(envelope.body, owner)
+        return replace(envelope, body=b"", headers={**envelope.headers, CLAIM: digest})
+
+
+def _first(failures: BaseExceptionGroup[Exception]) -> Exception:
+    error = failures.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

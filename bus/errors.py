@@ -1,0 +1,44 @@
+"""What can go wrong on the bus.
+
+BusError
+├── BusUnavailable  the broker cannot be reached, or the connection ended while in use
+├── Busy            the broker refuses more for now: a queue is full
+├── Unroutable      nobody would ever get this message
+├── Unreadable      a body that is not the message it should be; never retried
+└── Expired         the body was dropped from the store, because its job is over
+Retry               raised by a handler: deliver this message again later
+"""
+
+
+class BusError(Exception):
+    """The bus could not do it."""
+
+
+class BusUnavailable(BusError):
+    """The broker cannot be reached; check RDG_BUS and that it runs."""
+
+
+class Busy(BusError):
+    """The broker refuses more for now: a queue is full. Try again later."""
+
+
+class Unroutable(BusError):
+    """No queue takes this routing key, so the message would be lost."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"no queue takes {key!r}: is a worker for it installed and its topology declared?"
+        )
+        self.key = key
+
+
+class Unreadable(BusError):
+    """A body that is not the message it should be."""
+
+
+class Expired(BusError):
+    """The body was dropped from the store, because its job is over."""
+
+
+class Retry(Exception):
+    """Raised by a handler: deliver this message again later; counted, with growing delay."""

@@ -1,0 +1,128 @@
+"""Message <-> envelope: a msgpack body, CloudEvents attributes as headers. docs/formats/wire.md is the format.
+
+Arrays are a msgpack extension of type 1: one byte for the dtype, one for the number of dimensions, two of padding,
+each dimension as uint32, zeros up to a multiple of 16, then the values; all little-endian. The values are read
+where they lie, never copied or walked. Decoding trusts nothing: every failure is Unreadable.
+"""
+
+import secrets
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import prod
+from typing import Any
+from uuid import UUID
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from bus.errors import Unreadable
+from bus.transport import Envelope
+from schemas.message import JobMessage, Message
+
+ARRAY = 1
+CODES = {"uint8": 1, "float32": 2, "int64": 3, "float64": 4, "int32": 5, "float16": 6}
+DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in CODES.items()}
+MAX_BODY_BYTES = 128 * 1024 * 1024
+CONTENT_TYPE = "application/msgpack"
+
+
+def encode(message: Message, source: str, cause: Mapping[str, str] | None = None) -> Envelope:
+    """Return the message as an envelope.
+
+    Args:
+        message: What to send.
+        source: Who sends it (`ce-source`).
+        cause: Headers of the message that led to this one; its trace goes on.
+
+    """
+    body = msgpack.packb(message.model_dump(), default=_plain, use_bin_type=True)
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(message.id),
+        "ce-type": f"io.rdg.{message.topic}",
+        "ce-source": source,
+        "ce-time": datetime.now(UTC).isoformat(),
+        "traceparent": traceparent(cause),
+    }
+    if isinstance(message, JobMessage):
+        headers["ce-subject"] = message.job
+    return Envelope(message.key, str(message.id), body, headers)
+
+
+def decode(body: bytes, topic: str, kinds: Mapping[str, type[Message]]) -> Message:
+    """Return the message of that topic that the body holds.
+
+    Raises:
+        Unreadable: The topic is not expected, or the body is not msgpack, not a map, too large, nested too deep,
+            or not that message; the error names the fields.
+
+    """
+    if topic not in kinds:
+        raise Unreadable(f"unexpected topic {topic!r}, not one of {', '.join(sorted(kinds))}")
+    try:
+        return kinds[topic].model_validate(_unpack(body))
+    except ValidationError as error:
+        raise Unreadable(f"not a {topic}: {_fields(error)}") from error
+
+
+def topic_of(headers: Mapping[str, str]) -> str:
+    """Return the topic that an envelope's headers name; empty if they name none."""
+    return headers.get("ce-type", "").removeprefix("io.rdg.")
+
+
+def traceparent(cause: Mapping[str, str] | None) -> str:
+    """Return a W3C traceparent: a new span in the cause's trace, or in a new one."""
+    parts = (cause or {}).get("traceparent", "").split("-")
+    trace = parts[1] if len(parts) == 4 and len(parts[1]) == 32 else secrets.token_hex(16)
+    return f"00-{trace}-{secrets.token_hex(8)}-01"
+
+
+def _unpack(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_BODY_BYTES:
+        raise Unreadable(f"body of {len(body)} bytes, at most {MAX_BODY_BYTES}")
+    try:
+        value = msgpack.unpackb(body, ext_hook=_array, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, RecursionError, MemoryError) as error:
+        raise Unreadable(f"body is not msgpack: {error or type(error).__name__}") from error
+    if not isinstance(value, dict):
+        raise Unreadable(f"body is a {type(value).__name__}, expected a map of fields")
+    return value
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return msgpack.ExtType(ARRAY, _array_bytes(value))
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form on the wire")
+
+
+def _array_bytes(array: NDArray[Any]) -> bytes:
+    little = np.ascontiguousarray(array, dtype=DTYPES[CODES[array.dtype.name]])
+    return b"".join((_head(CODES[array.dtype.name], array.shape), little.data.cast("B")))
+
+
+def _head(code: int, shape: tuple[int, ...]) -> bytes:
+    head = struct.pack(f"<BBxx{len(shape)}I", code, len(shape), *shape)
+    return head.ljust(-(-len(head) // 16) * 16, b"\0")
+
+
+def _array(kind: int, data: bytes) -> NDArray[Any]:
+    if kind != ARRAY or len(data) < 4 or data[0] not in DTYPES or data[1] > 8:
+        raise ValueError(f"unknown extension {kind}")
+    dtype, dimensions = DTYPES[data[0]], data[1]
+    start = -(-(4 + 4 * dimensions) // 16) * 16
+    shape = struct.unpack_from(f"<{dimensions}I", data, 4)
+    if prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError(f"array of shape {shape} does not have {len(data) - start} bytes")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+
+
+def _fields(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in first)

@@ -1,0 +1,203 @@
+"""The messages, in flow order. workers/pipeline.py says who takes and who makes each."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.arrays import Probabilities, Samples, Scores
+from schemas.job import Options
+from schemas.message import JobMessage, Message
+from schemas.model import Classes, Fractions, Frozen, Manifest, PartRef
+from schemas.model import Scores as ModelScores
+from schemas.names import ClassName, Digest, Name
+
+
+class Order(Frozen):
+    """One shard of a job: so many samples of one class from one fitted generator.
+
+    `seed` follows from the job's seed, the class and the shard, so the samples do not depend on who makes them.
+    """
+
+    shard: int = Field(ge=0, le=1_000_000)
+    shards: int = Field(ge=1, le=1_000_000)
+    generator: Name
+    fitted: Name
+    target: ClassName
+    count: int = Field(ge=1, le=100_000)
+    seed: int = Field(ge=0, lt=2**64)
+    options: Options = Field(default_factory=dict, max_length=64)
+
+
+class RehearsalRequested(JobMessage):
+    """A job was accepted; its specification is in the store."""
+
+    topic: ClassVar[str] = "rehearsal.requested.v1"
+
+
+class FittingRequested(JobMessage):
+    """Fit, or go on fitting, the job's generator. `checkpoint` is what the last slice left."""
+
+    topic: ClassVar[str] = "fitting.requested.v1"
+    routed_by: ClassVar[str] = "generator"
+    generator: Name
+    slice: int = Field(0, ge=0)
+    checkpoint: Digest | None = None
+
+
+class GeneratorFitted(JobMessage):
+    """The generator is in the store; the real data is no longer needed for rehearsal."""
+
+    topic: ClassVar[str] = "generator.fitted.v1"
+    fitted: Name
+
+
+class GenerationRequested(JobMessage):
+    """Make the samples of one shard."""
+
+    topic: ClassVar[str] = "generation.requested.v1"
+    routed_by: ClassVar[str] = "order.generator"
+    order: Order
+
+
+class PopulationProposed(JobMessage):
+    """A population that the deployed model has to score: the whole state of a search travels here."""
+
+    topic: ClassVar[str] = "population.proposed.v1"
+    order: Order
+    samples: Samples
+    generation: int = Field(ge=0, le=1_000_000)
+
+
+class PopulationScored(JobMessage):
+    """The same population with the deployed model's confidence in the target class."""
+
+    topic: ClassVar[str] = "population.scored.v1"
+    routed_by: ClassVar[str] = "order.generator"
+    order: Order
+    samples: Samples
+    generation: int = Field(ge=0, le=1_000_000)
+    fitness: Scores
+
+
+class SamplesGenerated(JobMessage):
+    """A shard's samples. `trusted`: their class is known, not guessed (stored originals)."""
+
+    topic: ClassVar[str] = "samples.generated.v1"
+    order: Order
+    samples: Samples
+    trusted: bool
+
+
+class SamplesPredicted(JobMessage):
+    """The shard as the deployed model sees it. `classes` names the columns; empty before a first version."""
+
+    topic: ClassVar[str] = "samples.predicted.v1"
+    order: Order
+    samples: Samples
+    trusted: bool
+    classes: Classes
+    probabilities: Probabilities
+
+
+class SamplesLabelled(JobMessage):
+    """What was kept of the shard, and how many were rejected for each reason."""
+
+    topic: ClassVar[str] = "samples.labelled.v1"
+    order: Order
+    samples: Samples
+    probabilities: Probabilities
+    confidence: Scores
+    rejected: dict[str, int] = Field(max_length=16)
+
+
+class RehearsalSetReady(JobMessage):
+    """All shards are in; the figures that the review goes by."""
+
+    topic: ClassVar[str] = "rehearsal.set.ready.v1"
+    counts: dict[ClassName, int]
+    mean_confidence: Fractions
+    balance: float = Field(ge=0, le=1)
+
+
+class ReviewDecided(JobMessage):
+    """A person or the policy decided. A rejected set's data is deleted."""
+
+    topic: ClassVar[str] = "review.decided.v1"
+    approved: bool
+    reviewer: str = Field(max_length=128)
+    reason: str = Field("", max_length=1024)
+
+
+class TrainingRequested(JobMessage):
+    """Train, or go on training, for one slice. `checkpoint` is what the last slice left."""
+
+    topic: ClassVar[str] = "training.requested.v1"
+    slice: int = Field(0, ge=0)
+    checkpoint: Digest | None = None
+
+
+class ModelTrained(JobMessage):
+    """A candidate, with its scores and those of the version it came from."""
+
+    topic: ClassVar[str] = "model.trained.v1"
+    base: int | None = Field(None, ge=1)
+    architecture: str = Field(max_length=512)
+    classes: Classes
+    parts: tuple[PartRef, ...]
+    scores: ModelScores
+    before: ModelScores | None = None
+
+
+class ModelReleased(Message):
+    """A new version. `parts` holds the bytes of every part that the manifest lists, by digest."""
+
+    topic: ClassVar[str] = "model.released.v1"
+    delivery: ClassVar[Literal["log"]] = "log"
+    routed_by: ClassVar[str] = "manifest.model"
+    manifest: Manifest
+    parts: dict[Digest, bytes] = Field(max_length=64)
+
+
+class DeviceReported(Message):
+    """What a device runs now, or why it refused a release."""
+
+    topic: ClassVar[str] = "device.reported.v1"
+    device: Name
+    model: Name
+    version: int | None = Field(None, ge=1)
+    state: Literal["running", "refused"]
+    reason: str = Field("", max_length=1024)
+    at: datetime
+
+
+class Progress(JobMessage):
+    """How far a job is, for people. Losing one loses nothing: the store has the truth."""
+
+    topic: ClassVar[str] = "progress.v1"
+    delivery: ClassVar[Literal["log"]] = "log"
+    stage: Name
+    state: Name
+    done: float = Field(ge=0)
+    total: float = Field(ge=0)
+    note: str = Field("", max_length=1024)
+
+
+FLOW: tuple[type[Message], ...] = (
+    RehearsalRequested,
+    FittingRequested,
+    GeneratorFitted,
+    GenerationRequested,
+    PopulationProposed,
+    PopulationScored,
+    SamplesGenerated,
+    SamplesPredicted,
+    SamplesLabelled,
+    RehearsalSetReady,
+    ReviewDecided,
+    TrainingRequested,
+    ModelTrained,
+    ModelReleased,
+    DeviceReported,
+    Progress,
+)

@@ -1,0 +1,115 @@
+"""What a publisher asks for. Defaults are what most jobs want; every field says its unit and range."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.model import Classes
+from schemas.names import ClassName, Name
+
+Options = dict[Name, int | float | bool | str]
+"""A generator's own options; the generator checks them."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Asked(BaseModel):
+    """Part of a specification: frozen, and a field that does not exist is an error, not a silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Filter(Asked):
+    """Which labelled samples are kept."""
+
+    min_confidence: float = Field(
+        0.5, ge=0, le=1, description="Least confidence of the deployed model."
+    )
+
+
+class Review(Asked):
+    """Who decides on a rehearsal set: a policy by thresholds, or a person."""
+
+    mode: Literal["policy", "manual"] = "policy"
+    min_count: int = Field(1, ge=0, description="Least number of samples of every class asked for.")
+    min_mean_confidence: float = Field(0.0, ge=0, le=1)
+    min_balance: float = Field(
+        0.0, ge=0, le=1, description="Smallest class count over the largest."
+    )
+
+
+class Training(Asked):
+    """How the model is retrained. See learning/training.py for the recipe."""
+
+    epochs: int = Field(10, ge=1, le=10_000)
+    batch_size: int = Field(128, ge=2, le=65_536)
+    lr: float = Field(1e-3, gt=0, le=1)
+    new_loss: Literal["auto", "all", "new"] = Field(
+        "auto", description="Outputs that real new samples train: all, or the new classes' only."
+    )
+    distillation: float = Field(0.0, ge=0, le=100, description="Weight of the old model's answers.")
+    validation: float = Field(0.1, gt=0, le=0.5, description="Share held out for early stop.")
+    patience: int = Field(5, ge=1, le=10_000, description="Epochs without gain before it stops.")
+
+
+class Gates(Asked):
+    """A candidate that misses one is not released. None: no such gate."""
+
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+    max_forgetting: float | None = Field(
+        None, ge=0, le=1, description="Largest fall of an old class."
+    )
+
+
+class RehearsalSpec(Asked):
+    """Retrain `model` on `new_data` while rehearsing `classes`. Without a generator: plain training.
+
+    `classes` are those to rehearse; `count` is how many samples of each. With `fit_new` the generator is first
+    fitted on the new data, so that its classes are rehearsed too, now and in later jobs.
+    """
+
+    kind: Literal["rehearsal"] = "rehearsal"
+    model: Name
+    new_data: Name
+    new_classes: Classes = Field((), description="Of the new data, only these classes; empty: all.")
+    generator: Name | None = None
+    options: Options = Field(default_factory=dict, max_length=64)
+    classes: Classes = ()
+    count: int = Field(200, ge=1, le=1_000_000)
+    fit_new: bool = True
+    filter: Filter = Filter()
+    review: Review = Review()
+    training: Training = Training()
+    gates: Gates = Gates()
+    architecture: str | None = Field(None, max_length=512, description="For a first version only.")
+    base: int | None = Field(
+        None, ge=1, description="Version to start from; default the released one."
+    )
+    from_scratch: bool = Field(False, description="Start from fresh weights, whatever came before.")
+    release: bool = Field(True, description="False keeps the candidate without releasing it.")
+    probe: Name | None = Field(None, description="Data set whose test split gives the scores.")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _classes_need_a_generator(self) -> Self:
+        if self.classes and self.generator is None:
+            raise ValueError(
+                "classes: rehearsal needs a generator; add --generator, or drop --classes"
+            )
+        return self
+
+
+class FitSpec(Asked):
+    """Fit a generator on a data set for later rehearsal of `model`; the data may then be deleted."""
+
+    kind: Literal["fit"] = "fit"
+    model: Name
+    generator: Name
+    data: Name
+    classes: tuple[ClassName, ...] = Field((), max_length=10_000, description="Empty: all.")
+    options: Options = Field(default_factory=dict, max_length=64)
+    delete_originals: bool = False
+    seed: Seed = 0
+
+
+Spec = Annotated[RehearsalSpec | FitSpec, Field(discriminator="kind")]

@@ -1,0 +1,76 @@
+"""A model as parts and a manifest that lists them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.names import ClassName, Digest, JobId, Name
+
+Shape = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=3)
+]
+"""One sample's shape: (height, width), (height, width, 3) or (features,)."""
+
+Classes = Annotated[tuple[ClassName, ...], Field(max_length=10_000)]
+"""Class names in the order of the head's rows; rows are only ever added at the end."""
+
+Dtype = Literal["uint8", "float32"]
+
+Fractions = dict[ClassName, Annotated[float, Field(ge=0, le=1)]]
+"""A share, such as an accuracy, for each class."""
+
+
+class Frozen(BaseModel):
+    """A value inside a message or a document."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PartRef(Frozen):
+    """A part of a model (backbone, head): a safetensors file named by its sha256."""
+
+    name: Name
+    digest: Digest
+    size_bytes: int = Field(ge=0, le=2**31)
+
+
+class Scores(Frozen):
+    """Accuracy by class, and on what it was measured: the validation split, or a probe data set."""
+
+    measured_on: str = Field(max_length=64)
+    accuracy: float = Field(ge=0, le=1)
+    per_class: Fractions
+
+
+class Provenance(Frozen):
+    """Where a version comes from: enough to make it again."""
+
+    job: JobId
+    seed: int
+    generator: Name | None = None
+    fitted: tuple[Name, ...] = ()
+    new_data: Name | None = None
+    data_digests: tuple[Digest, ...] = ()
+    rehearsal_digests: tuple[Digest, ...] = ()
+    reviewer: str = Field(default="", max_length=128)
+    code_version: str = Field(max_length=64)
+
+
+class Manifest(Frozen):
+    """A release as a device sees it. Versions are integers that only grow.
+
+    `architecture` is the layer list of docs/formats/model.md, for example "conv16 pool dense64".
+    """
+
+    model: Name
+    version: int = Field(ge=1, le=2**31)
+    base: int | None = Field(default=None, ge=1)
+    architecture: str = Field(max_length=512)
+    shape: Shape
+    dtype: Dtype
+    classes: Classes
+    parts: tuple[PartRef, ...] = Field(min_length=1, max_length=64)
+    scores: Scores
+    provenance: Provenance
+    created: datetime

@@ -1,0 +1,119 @@
+"""The store: documents by id, parts by digest, a gate for fan-in, tallies for cost.
+
+Every write may be repeated: inserting an id that is there changes nothing, a part's name follows from its bytes, a
+member arrives at a gate once. Nothing reads a whole collection.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import Protocol, TypeVar
+
+from schemas.documents import Document
+from store.errors import Conflict
+
+D = TypeVar("D", bound=Document)
+
+MAX_PAGE = 1000
+MAX_PART_BYTES = 64 * 1024 * 1024
+
+
+class Store(Protocol):
+    """What a process may ask of a store. Errors are those of store/errors.py, whatever the engine."""
+
+    async def insert(self, document: Document) -> bool:
+        """Keep a new document; return False, and change nothing, if its id is taken."""
+        ...
+
+    async def get(self, kind: type[D], key: str) -> D:
+        """Return the document of that id, or raise NotFound."""
+        ...
+
+    async def replace(self, document: D) -> D:
+        """Replace the document if its revision is still the stored one, and return it with the next revision.
+
+        Raises:
+            Conflict: Somebody replaced it since it was read.
+            NotFound: There is no such document.
+
+        """
+        ...
+
+    async def delete(self, kind: type[Document], key: str) -> bool:
+        """Remove a document; return whether it was there."""
+        ...
+
+    async def find(
+        self, kind: type[D], *, limit: int = 100, before: D | None = None, **equal: str
+    ) -> list[D]:
+        """Return up to `limit` (1 to MAX_PAGE) documents, newest first, older than `before`.
+
+        Args:
+            kind: The document class.
+            limit: Page size.
+            before: Last document of the page before.
+            equal: Values of fields listed in `kind.indexes`; another field is a ValueError.
+
+        """
+        ...
+
+    async def arrive(self, gate: str, member: int, value: str, expected: int) -> list[str] | None:
+        """Note that `member` (0 to expected - 1) is in, in one atomic step.
+
+        Returns:
+            Every member's value in the order of members once all are in, else None. A member that arrives again
+            keeps its first value, and is told the same, so whoever repeats the last arrival also closes the gate.
+
+        """
+        ...
+
+    async def close_gate(self, gate: str) -> None:
+        """Forget a gate."""
+        ...
+
+    async def tally(self, key: str, amounts: Mapping[str, float]) -> None:
+        """Add to named sums. The one write that counts twice when repeated: it measures cost, not results."""
+        ...
+
+    async def tallies(self, key: str) -> dict[str, float]:
+        """Return the sums under `key`; empty if there are none."""
+        ...
+
+    async def put_part(self, data: bytes, owner: str) -> str:
+        """Keep bytes on behalf of `owner` and return their digest. Equal bytes are kept once."""
+        ...
+
+    async def get_part(self, digest: str) -> bytes:
+        """Return a part, checked against its digest; NotFound or Damaged otherwise."""
+        ...
+
+    async def drop_parts(self, owner: str) -> int:
+        """End `owner`'s claims; parts that nobody else claims are deleted. Returns how many claims ended."""
+        ...
+
+    async def ping(self) -> str:
+        """Return the engine's name and version, or raise StoreUnavailable."""
+        ...
+
+
+def digest_of(data: bytes) -> str:
+    """Return the name of a part with these bytes."""
+    return sha256(data).hexdigest()
+
+
+async def change(
+    store: Store, kind: type[D], key: str, update: Callable[[D], D | Awaitable[D]]
+) -> D:
+    """Apply `update` to a document until it goes in without a conflict. `update` may run more than once.
+
+    An update that returns its argument unchanged writes nothing.
+    """
+    while True:
+        current = await store.get(kind, key)
+        wanted = update(current)
+        changed = await wanted if isinstance(wanted, Awaitable) else wanted
+        if changed is current:
+            return current
+        try:
+            return await store.replace(changed)
+        except Conflict:
+            continue
