@@ -11,10 +11,12 @@ from bus.errors import Expired, Unreadable
 from bus.transport import Envelope, Since, Transport
 from bus.wire import decode, encode, topic_of
 from schemas.message import UNSTAMPED, JobMessage, Message
+from schemas.names import claims_of
 
 M = TypeVar("M", bound=Message)
 
 CLAIM = "ce-dataref"  # CloudEvents' name for a body that is kept elsewhere
+SIZE = "rdg-bytes"  # how large that body is
 
 
 class Parts(Protocol):
@@ -29,9 +31,9 @@ class Parts(Protocol):
         ...
 
 
-def claims_of(job: str) -> str:
-    """Return the owner of a job's large bodies; whoever ends the job drops them."""
-    return f"claims/{job}"
+def size_of(envelope: Envelope) -> int:
+    """Return the bytes of an envelope's body, wherever it is."""
+    return int(envelope.headers.get(SIZE, len(envelope.body)))
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class Bus:
             return envelope
         owner = claims_of(message.job if isinstance(message, JobMessage) else "")
         digest = await self.parts.put_part(envelope.body, owner)
-        return replace(envelope, body=b"", headers={**envelope.headers, CLAIM: digest})
+        headers = {**envelope.headers, CLAIM: digest, SIZE: str(len(envelope.body))}
+        return replace(envelope, body=b"", headers=headers)
 
 
 def _first(failures: BaseExceptionGroup[Exception]) -> Exception:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from bus.bus import Bus
+from bus.bus import Bus, size_of
 from bus.errors import BusUnavailable, Busy, Expired, Retry
 from bus.transport import Delivery, Queue, Subscription, Topology
 from schemas.message import UNSTAMPED, Message, derived_id
@@ -71,6 +71,7 @@ class Settlement:
 
     stage: str
     message: Message | None  # None: it could not be read
+    job: str  # as its headers say; empty if on behalf of none
     outcome: Outcome
     seconds: float
     bytes_in: int
@@ -129,6 +130,7 @@ async def attend(
 @dataclass
 class _Report:
     stage: str
+    job: str
     bytes_in: int
     message: Message | None = None
     bytes_out: int = 0
@@ -137,7 +139,14 @@ class _Report:
     def settlement(self, outcome: Outcome, reason: str = "") -> Settlement:
         seconds = time.monotonic() - self.started
         return Settlement(
-            self.stage, self.message, outcome, seconds, self.bytes_in, self.bytes_out, reason
+            self.stage,
+            self.message,
+            self.job,
+            outcome,
+            seconds,
+            self.bytes_in,
+            self.bytes_out,
+            reason,
         )
 
 
@@ -161,7 +170,11 @@ class _Desk:
             return  # not settled: the broker delivers it again
 
     async def _settle(self, delivery: Delivery) -> None:
-        report = _Report(self.stage.name, len(delivery.envelope.body))
+        report = _Report(
+            self.stage.name,
+            delivery.envelope.headers.get("ce-subject", ""),
+            size_of(delivery.envelope),
+        )
         try:
             await self._work(delivery, report)
         except BusUnavailable:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.job import Spec
+from schemas.job import RehearsalSpec, Spec
 from schemas.model import Classes, Dtype, Fractions, PartRef, Provenance, Scores, Shape
 from schemas.names import ClassName, Digest, JobId, Name
 
@@ -28,7 +28,7 @@ JobState = Literal[
 
 NEXT_STATES: dict[JobState, frozenset[JobState]] = {
     "submitted": frozenset({"fitting", "generating", "training", "failed", "cancelled"}),
-    "fitting": frozenset({"generating", "completed", "failed", "cancelled"}),
+    "fitting": frozenset({"generating", "training", "completed", "failed", "cancelled"}),
     "generating": frozenset({"reviewing", "failed", "cancelled"}),
     "reviewing": frozenset({"training", "rejected", "failed", "cancelled"}),
     "training": frozenset({"releasing", "failed", "cancelled"}),
@@ -72,6 +72,7 @@ class Job(Document):
     state: JobState = "submitted"
     reason: str = Field("", max_length=4096)
     attempt: int = Field(1, ge=1)
+    base: int | None = Field(None, ge=1)
     fitted: dict[ClassName, Name] = Field(default_factory=dict)
     rejected: dict[str, int] = Field(default_factory=dict)
     result: str | None = None
@@ -81,6 +82,13 @@ class Job(Document):
     def is_over(self) -> bool:
         """Whether the job reached a state that only a retry leaves."""
         return self.state in TERMINAL
+
+    @property
+    def rehearsal(self) -> RehearsalSpec:
+        """What a rehearsal job asks for; TypeError for a fitting job."""
+        if not isinstance(self.spec, RehearsalSpec):
+            raise TypeError(f"{self.id} is a {self.spec.kind} job")
+        return self.spec
 
     @property
     def run(self) -> str:
@@ -154,11 +162,11 @@ class ModelVersion(Document):
     """One version of a model, released or not; its id is `name@number`."""
 
     collection: ClassVar[str] = "model_versions"
-    indexes: ClassVar[tuple[str, ...]] = ("model", "job")
+    indexes: ClassVar[tuple[str, ...]] = ("model", "run")
 
     model: Name
     number: int = Field(ge=1)
-    job: JobId
+    run: str = Field(max_length=128)
     base: int | None = None
     architecture: str
     shape: Shape

@@ -36,13 +36,17 @@ class RehearsalRequested(JobMessage):
 
 
 class FittingRequested(JobMessage):
-    """Fit, or go on fitting, the job's generator. `checkpoint` is what the last slice left."""
+    """Fit, or go on fitting, the job's generator.
+
+    `checkpoint` is what the last slice left; `spent`, what that slice itself began with, is no longer needed.
+    """
 
     topic: ClassVar[str] = "fitting.requested.v1"
     routed_by: ClassVar[str] = "generator"
     generator: Name
     slice: int = Field(0, ge=0)
     checkpoint: Digest | None = None
+    spent: Digest | None = None
 
 
 class GeneratorFitted(JobMessage):
@@ -130,11 +134,12 @@ class ReviewDecided(JobMessage):
 
 
 class TrainingRequested(JobMessage):
-    """Train, or go on training, for one slice. `checkpoint` is what the last slice left."""
+    """Train, or go on training, for one slice. `checkpoint` and `spent` as in FittingRequested."""
 
     topic: ClassVar[str] = "training.requested.v1"
     slice: int = Field(0, ge=0)
     checkpoint: Digest | None = None
+    spent: Digest | None = None
 
 
 class ModelTrained(JobMessage):

@@ -16,3 +16,18 @@ JobId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """sha256 of a part's bytes, in hexadecimal: the part's name."""
+
+
+def claims_of(job: str) -> str:
+    """Return the owner of the large bodies of a job's messages; whoever ends the job drops them."""
+    return f"claims/{job}"
+
+
+def set_of(run: str) -> str:
+    """Return the owner of the samples that a job's attempt collected."""
+    return f"set/{run}"
+
+
+def work_of(run: str) -> str:
+    """Return the owner of what a job's attempt keeps only while it runs."""
+    return f"run/{run}"

@@ -1,0 +1,200 @@
+"""What is to be learned, how, and which samples are held out from it. Values only; no torch.
+
+Everything random is drawn from `numpy.random.default_rng([seed, ...])`, so that a training that is
+resumed on another machine sees the same split and the same batches.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning import architecture as arch
+from learning.samples import Samples
+
+_NONE = np.empty(0, dtype=np.int64)
+_RANGES = {
+    "epochs": (1, 10_000),
+    "batch_size": (2, 65_536),
+    "lr": (1e-8, 10),
+    "distillation": (0, 100),
+    "temperature": (1, 100),
+    "validation": (0, 0.5),
+    "patience": (1, 10_000),
+}
+_SPLIT_STREAM = 2**32 - 1  # second seed word of the split; the batches use the epoch
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Samples with their classes.
+
+    Attributes:
+        samples: (n, *shape).
+        labels: Class index in the model, (n,).
+        teacher: Class probabilities by the previous model, (n, k_old); None without distillation.
+
+    """
+
+    samples: Samples
+    labels: NDArray[np.int64]
+    teacher: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.int64]) -> Self:
+        """Return the examples at these indices, in their order."""
+        teacher = None if self.teacher is None else self.teacher[indices]
+        return replace(
+            self, samples=self.samples[indices], labels=self.labels[indices], teacher=teacher
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One task for a model that may know others already.
+
+    Attributes:
+        architecture: As in `learning.architecture`.
+        shape: Of one sample.
+        n_classes: Classes the model knows afterwards.
+        new: Real data of the task; its classes may be known already.
+        rehearsal: Samples that stand for earlier data; with ``new_loss="new"`` also for the new.
+        base: Parameters to start from, their head with n_classes rows or fewer; None starts fresh.
+        new_classes: Classes that the base model does not know.
+
+    Raises:
+        ValueError: The parts do not belong together; the message names the field.
+
+    """
+
+    architecture: str
+    shape: tuple[int, ...]
+    n_classes: int
+    new: Examples
+    rehearsal: Examples | None
+    base: Mapping[str, NDArray[np.generic]] | None
+    new_classes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        arch.parameter_shapes(self.architecture, self.shape, self.n_classes)
+        self._check_examples("new", self.new)
+        if self.rehearsal is not None:
+            self._check_examples("rehearsal", self.rehearsal)
+        if not set(self.new_classes) <= set(range(self.n_classes)):
+            raise ValueError(
+                f"new_classes: {self.new_classes}, give classes below {self.n_classes}"
+            )
+        if self.base is not None:
+            found = {name: array.shape for name, array in self.base.items()}
+            known = arch.check_parameters(self.architecture, self.shape, found)
+            if known > self.n_classes:
+                raise ValueError(f"n_classes: {self.n_classes}, give at least the base's {known}")
+
+    @property
+    def replay(self) -> Examples:
+        """Return the rehearsal examples, or an empty set."""
+        return self.new.take(_NONE) if self.rehearsal is None else self.rehearsal
+
+    def _check_examples(self, field: str, examples: Examples) -> None:
+        n, labels = len(examples), examples.labels
+        if n == 0 or labels.ndim != 1 or labels.dtype != np.int64:
+            raise ValueError(
+                f"{field}.labels: {labels.dtype} {labels.shape}, give int64 (n,), n > 0"
+            )
+        if examples.samples.shape != (n, *self.shape):
+            raise ValueError(f"{field}.samples: {examples.samples.shape}, give {(n, *self.shape)}")
+        if not 0 <= labels.min() <= labels.max() < self.n_classes:
+            raise ValueError(
+                f"{field}.labels: {labels.min()} to {labels.max()}, give 0 to {self.n_classes - 1}"
+            )
+        if examples.teacher is not None:
+            self._check_teacher(field, examples.teacher, n)
+
+    def _check_teacher(self, field: str, teacher: NDArray[np.float32], n: int) -> None:
+        if teacher.ndim != 2 or len(teacher) != n or not 1 <= teacher.shape[1] <= self.n_classes:
+            raise ValueError(f"{field}.teacher: {teacher.shape}, give ({n}, 1 to {self.n_classes})")
+        if not (np.isfinite(teacher).all() and teacher.min() >= 0):
+            raise ValueError(f"{field}.teacher: NaN, Inf or negative, give class probabilities")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Attributes:
+        epochs: Most epochs; one draws as many samples as new and rehearsal data have together.
+        batch_size: At least 2.
+        lr: Of Adam.
+        replay_ratio: Rehearsal's share of a batch, in (0, 1); "auto" is by number of classes.
+        new_loss: "all": cross-entropy over all classes for every sample. "new": new samples compete
+            among the new data's classes and `Problem.new_classes` alone, rehearsal samples among
+            all; needs rehearsal samples of the new classes too. It keeps a network from telling
+            old from new by what gives synthetic samples away.
+        distillation: Weight of the loss towards the teacher, in [0, 100]; 0 is off.
+        temperature: Of the distillation, in [1, 100].
+        validation: Share of each class held out, in [0, 0.5]; 0 trains all epochs on everything.
+        patience: Epochs without gain on the held-out samples before training stops.
+
+    Raises:
+        ValueError: Names the field that is out of its range.
+
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 1e-3
+    replay_ratio: float | Literal["auto"] = "auto"
+    new_loss: Literal["all", "new"] = "all"
+    distillation: float = 0.0
+    temperature: float = 2.0
+    validation: float = 0.1
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        for field, (low, high) in _RANGES.items():
+            value = getattr(self, field)
+            if not (isfinite(value) and low <= value <= high):
+                raise ValueError(f"{field}: {value}, give {low} to {high}")
+        if self.replay_ratio != "auto" and not 0 < self.replay_ratio < 1:
+            raise ValueError(f"replay_ratio: {self.replay_ratio}, give 'auto' or between 0 and 1")
+        if self.new_loss not in ("all", "new"):
+            raise ValueError(f"new_loss: {self.new_loss!r}, give 'all' or 'new'")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into `Problem.new` and `Problem.rehearsal`, ascending; the latter empty without one."""
+
+    training_new: NDArray[np.int64]
+    training_rehearsal: NDArray[np.int64]
+    validation_new: NDArray[np.int64]
+    validation_rehearsal: NDArray[np.int64]
+
+
+def validation_split(problem: Problem, options: Options, seed: int) -> Split:
+    """Hold out `Options.validation` of each class of new and of rehearsal; same seed, same split.
+
+    Of each class at least one sample is held out and one kept; a single sample is kept.
+    """
+    rng = np.random.default_rng([seed, _SPLIT_STREAM])
+    training_new, validation_new = _hold_out(problem.new.labels, options.validation, rng)
+    training_rehearsal, validation_rehearsal = _hold_out(
+        problem.replay.labels, options.validation, rng
+    )
+    return Split(training_new, training_rehearsal, validation_new, validation_rehearsal)
+
+
+def _hold_out(
+    labels: NDArray[np.int64], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    held = np.zeros(len(labels), dtype=np.bool_)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        wanted = max(1, round(share * len(members))) if share else 0
+        held[members[: min(wanted, len(members) - 1)]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

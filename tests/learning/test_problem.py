@@ -1,0 +1,117 @@
+"""What is to be learned: checked when it is made, and split the same way every time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from learning.network import initial_parameters
+from learning.problem import Examples, Options, Problem, validation_split
+
+
+def examples(*counts: int, teacher_classes: int | None = None) -> Examples:
+    """Return that many samples of class 0, 1, ..."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    samples = np.arange(4 * len(labels), dtype=np.float32).reshape(-1, 4)
+    teacher = None
+    if teacher_classes is not None:
+        teacher = np.full((len(labels), teacher_classes), 1 / teacher_classes, np.float32)
+    return Examples(samples, labels, teacher)
+
+
+PROBLEM = Problem("dense4", (4,), 3, examples(20, 10, 1), examples(30, 30), None, (2,))
+
+
+def test_split_is_stratified_and_loses_nothing() -> None:
+    split = validation_split(PROBLEM, Options(validation=0.1), seed=0)
+
+    assert np.bincount(PROBLEM.new.labels[split.validation_new]).tolist() == [2, 1]
+    assert np.bincount(PROBLEM.replay.labels[split.validation_rehearsal]).tolist() == [3, 3]
+    new = np.concatenate([split.training_new, split.validation_new])
+    rehearsal = np.concatenate([split.training_rehearsal, split.validation_rehearsal])
+    assert np.sort(new).tolist() == list(range(31))
+    assert np.sort(rehearsal).tolist() == list(range(60))
+
+
+def test_only_the_seed_moves_the_split() -> None:
+    first, again, other = (validation_split(PROBLEM, Options(), seed) for seed in (1, 1, 2))
+    changed = validation_split(PROBLEM, Options(epochs=99, lr=0.5), 1)
+    assert first.validation_new.tolist() == again.validation_new.tolist()
+    assert first.validation_rehearsal.tolist() == changed.validation_rehearsal.tolist()
+    assert first.validation_rehearsal.tolist() != other.validation_rehearsal.tolist()
+
+
+def test_every_class_stays_in_training() -> None:
+    problem = replace(PROBLEM, new=examples(1, 2, 3))
+    split = validation_split(problem, Options(validation=0.5), seed=0)
+    assert set(problem.new.labels[split.training_new]) == {0, 1, 2}
+    assert set(problem.new.labels[split.validation_new]) == {1, 2}
+
+
+def test_nothing_is_held_out_on_request() -> None:
+    split = validation_split(PROBLEM, Options(validation=0), seed=0)
+    assert (len(split.validation_new), len(split.validation_rehearsal)) == (0, 0)
+
+
+def test_without_rehearsal_its_split_is_empty() -> None:
+    split = validation_split(replace(PROBLEM, rehearsal=None), Options(), seed=0)
+    assert (len(split.training_rehearsal), len(split.validation_rehearsal)) == (0, 0)
+
+
+def test_taken_examples_keep_their_teacher() -> None:
+    taken = examples(2, 2, teacher_classes=2).take(np.array([3, 0]))
+    assert taken.labels.tolist() == [1, 0]
+    assert taken.samples[:, 0].tolist() == [12, 0]
+    assert taken.teacher is not None
+    assert taken.teacher.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"architecture": "conv4"}, "'conv4' needs an image"),
+        ({"n_classes": 2}, r"new.labels: 0 to 2, give 0 to 1"),
+        ({"new": examples()}, "new.labels"),
+        (
+            {"new": Examples(np.zeros((2, 5), np.float32), np.array([0, 1]))},
+            r"new.samples: \(2, 5\)",
+        ),
+        ({"rehearsal": Examples(np.zeros((2, 4), np.float32), np.array([0.0, 1]))}, "float64"),
+        ({"rehearsal": examples(3, teacher_classes=4)}, r"rehearsal.teacher: \(3, 4\)"),
+        (
+            {
+                "new": Examples(
+                    np.zeros((1, 4), np.float32), np.array([0]), np.array([[np.nan]], np.float32)
+                )
+            },
+            "new.teacher: NaN",
+        ),
+        ({"new_classes": (3,)}, r"new_classes: \(3,\), give classes below 3"),
+        ({"base": initial_parameters("dense4", (4,), 5, 0)}, "n_classes: 3, give .* base's 5"),
+        ({"base": initial_parameters("dense5", (4,), 2, 0)}, "parameters: 'backbone.0.bias'"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_named(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(PROBLEM, **changes)  # type: ignore[arg-type]  # the mistakes under test
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("replay_ratio", 1.0),
+        ("replay_ratio", 0.0),
+        ("new_loss", "old"),
+        ("distillation", -1.0),
+        ("temperature", 0.5),
+        ("validation", 0.6),
+        ("patience", 0),
+    ],
+)
+def test_option_out_of_range_is_named(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field}: {value!r}, give "):
+        Options(**{field: value})  # type: ignore[arg-type]  # the mistakes under test

@@ -1,0 +1,159 @@
+"""A process that works: it connects, declares the whole topology, attends its stages, and stops when told.
+
+Embedded (`rdg up`): all stages, the in-memory bus, and a socket for other processes of the machine. Distributed
+(`rdg worker`): some stages, a bus and a store by URL. The stages do not know which.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bus.bus import Bus
+from bus.connect import connect
+from bus.local import serve
+from bus.memory import MemoryTransport
+from bus.stage import AnyStage, Settlement, Terms, attend, topology
+from bus.transport import Subscription, Transport
+from learning import generators
+from schemas.documents import NEXT_STATES, TERMINAL, Job
+from schemas.flow import RehearsalRequested
+from schemas.message import derived_id
+from schemas.settings import Settings
+from store.base import MAX_PAGE, Store
+from store.connect import open_store
+from store.errors import NotFound, StoreUnavailable
+from store.jobs import finish
+from workers.pipeline import installed, load_all
+from workers.resources import Resources, report
+
+log = logging.getLogger("rdg.worker")
+
+
+async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -> None:
+    """Attend the wanted stages on the bus and store of the settings until `stop`.
+
+    Args:
+        settings: Where the bus and the store are, and the limits.
+        wanted: Stage names; `generation.gmm` is that stage for that generator alone.
+        stop: Set it to stop taking, finish what runs within the grace time, and return.
+
+    Raises:
+        ValueError: There is no such stage or generator.
+
+    """
+    async with (
+        open_store(settings.store_url, settings.cache_bytes) as store,
+        connect(settings.bus_url, settings.namespace) as transport,
+        attending(transport, store, settings, wanted) as subscriptions,
+    ):
+        log.info("ready: %s (%d queues)", " ".join(wanted), len(subscriptions))
+        await stop.wait()
+        log.info("stopping: up to %.0f s for what runs", settings.grace_s)
+
+
+async def up(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the whole system in this process until `stop`, reachable by socket; unfinished jobs go on."""
+    transport = MemoryTransport()
+    path = Path(urlsplit(settings.bus_url).path)
+    async with (
+        open_store(settings.store_url, settings.cache_bytes) as store,
+        attending(transport, store, settings, installed()),
+        serve(transport, path),
+    ):
+        await resume(_bus(transport, store, settings), store)
+        log.info("ready: all stages, bus at %s", path)
+        await stop.wait()
+
+
+@asynccontextmanager
+async def attending(
+    transport: Transport, store: Store, settings: Settings, wanted: Sequence[str]
+) -> AsyncIterator[list[Subscription]]:
+    """Declare the topology of the whole pipeline and attend the wanted stages while the context is open."""
+    resources = Resources(store, generators.installed(), settings.slice_s)
+    everything = load_all(installed(), resources)
+    stages = _chosen(everything, wanted)
+    bus = _bus(transport, store, settings)
+    await transport.declare(topology(everything))
+    terms = Terms(
+        prefetch=settings.prefetch,
+        grace_s=settings.grace_s,
+        attempts=settings.attempts,
+        retry_s=settings.retry_s,
+        transient=(StoreUnavailable,),
+        observe=_observer(bus, store),
+    )
+    async with attend(bus, stages, terms) as subscriptions:
+        yield subscriptions
+
+
+async def resume(bus: Bus, store: Store) -> None:
+    """Ask again for every job that is not over: a bus in memory has forgotten them.
+
+    What was done is found done, by id; the rest is done again with the same result.
+    """
+    for state in NEXT_STATES.keys() - TERMINAL:
+        for job in await store.find(Job, state=state, limit=MAX_PAGE):
+            log.info("job %s goes on (it was %s)", job.id, state)
+            await bus.publish(RehearsalRequested(id=derived_id(job.run), job=job.id))
+
+
+def _bus(transport: Transport, store: Store, settings: Settings) -> Bus:
+    source = f"rdg/{socket.gethostname()}/{os.getpid()}"
+    return Bus(transport, source, store, settings.inline_bytes)
+
+
+def _chosen(everything: Sequence[AnyStage], wanted: Sequence[str]) -> list[AnyStage]:
+    """Return the stages that are wanted, cut down to one route where a route is named."""
+    by_name = {stage.name: stage for stage in everything}
+    chosen = []
+    for text in wanted:
+        name, _, route = text.partition(".")
+        if name not in by_name:
+            raise ValueError(f"stage {name!r} is unknown; there are {', '.join(by_name)}")
+        stage = by_name[name]
+        if route and route not in stage.routes:
+            known = ", ".join(f"{name}.{each}" for each in stage.routes) or "no routes"
+            raise ValueError(f"{text!r}: {name} has {known}")
+        chosen.append(replace(stage, routes=(route,)) if route else stage)
+    return chosen
+
+
+def _observer(bus: Bus, store: Store) -> Callable[[Settlement], Awaitable[None]]:
+    """Return what keeps a job's costs, and fails the job whose message was buried."""
+
+    async def observe(settlement: Settlement) -> None:
+        if not settlement.job:
+            return
+        await store.tally(
+            settlement.job,
+            {
+                f"{settlement.stage}.messages": 1,
+                f"{settlement.stage}.seconds": settlement.seconds,
+                f"{settlement.stage}.bytes_in": settlement.bytes_in,
+                f"{settlement.stage}.bytes_out": settlement.bytes_out,
+            },
+        )
+        if settlement.outcome == "buried":
+            log.error(
+                "%s gave up on job %s: %s", settlement.stage, settlement.job, settlement.reason
+            )
+            await _fail(bus, store, settlement)
+
+    return observe
+
+
+async def _fail(bus: Bus, store: Store, settlement: Settlement) -> None:
+    try:
+        job = await store.get(Job, settlement.job)
+    except NotFound:
+        return
+    reason = f"{settlement.stage}: {settlement.reason}"
+    job = await finish(store, job, "failed", reason)
+    await bus.publish(report(job, settlement.stage))

@@ -1,0 +1,161 @@
+"""Releasing: a candidate that passes its job's gates becomes the model's released version, on the release log."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from bus.stage import Stage
+from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion, RehearsalSet
+from schemas.flow import ModelReleased, ModelTrained, Progress
+from schemas.job import Gates, RehearsalSpec
+from schemas.model import Manifest, Provenance
+from store.base import Store, change
+from store.jobs import finish
+from workers.resources import Refusal, Resources, code_version, report
+
+Out = ModelReleased | Progress
+
+RELEASE_BYTES = 8 * 1024 * 1024
+
+
+def stage(resources: Resources) -> Stage[ModelTrained, Out]:
+    """Return the releasing stage."""
+    store = resources.store
+
+    async def handle(job: Job, message: ModelTrained) -> AsyncIterator[Out]:
+        version = await _record(store, job, job.rehearsal, message)
+        missed = _missed(job.rehearsal.gates, message)
+        if missed:
+            await _mark(store, version, "refused", "; ".join(missed))
+            raise Refusal(f"{version.id} was not released: {'; '.join(missed)}")
+        if job.rehearsal.release:
+            await _point_to(store, job, job.rehearsal, version)
+            yield await _news(store, await _mark(store, version, "released", ""))
+        yield report(await finish(store, job, "completed", result=version.id), "releasing")
+
+    return Stage(
+        "releasing",
+        consumes=(ModelTrained,),
+        produces=(ModelReleased, Progress),
+        handle=resources.on_jobs("releasing", handle, even_completed=True),
+    )
+
+
+def _missed(gates: Gates, trained: ModelTrained) -> list[str]:
+    """Return every gate that the candidate misses, in words."""
+    missed = []
+    scores = trained.scores
+    if gates.min_accuracy is not None and scores.accuracy < gates.min_accuracy:
+        missed.append(f"accuracy {scores.accuracy:.3f} is under the gate {gates.min_accuracy}")
+    if gates.max_forgetting is not None and trained.before:
+        for name, before in trained.before.per_class.items():
+            fall = before - scores.per_class.get(name, 0.0)
+            if fall > gates.max_forgetting:
+                missed.append(
+                    f"class {name} fell by {fall:.3f}, over the gate {gates.max_forgetting}"
+                )
+    return missed
+
+
+async def _record(
+    store: Store, job: Job, spec: RehearsalSpec, trained: ModelTrained
+) -> ModelVersion:
+    """Return the candidate's version; the same one however often it is asked for."""
+    kept = await store.find(ModelVersion, run=job.run, limit=1)
+    if kept:
+        return kept[0]
+    dataset = await store.get(Dataset, spec.new_data)
+    provenance = await _provenance(store, job, spec, dataset)
+    newest = await store.find(ModelVersion, model=job.model, limit=1)
+    number = newest[0].number if newest else 0
+    while True:
+        number += 1
+        version = ModelVersion(
+            id=f"{job.model}@{number}",
+            model=job.model,
+            number=number,
+            run=job.run,
+            base=trained.base,
+            architecture=trained.architecture,
+            shape=dataset.shape,
+            dtype=dataset.dtype,
+            classes=trained.classes,
+            parts=trained.parts,
+            scores=trained.scores,
+            before=trained.before,
+            provenance=provenance,
+            status="candidate",
+        )
+        for part in trained.parts:
+            await store.put_part(await store.get_part(part.digest), f"model/{version.id}")
+        if await store.insert(version):
+            return version
+        there = await store.get(ModelVersion, version.id)
+        if there.run == job.run:
+            return there
+
+
+async def _provenance(store: Store, job: Job, spec: RehearsalSpec, dataset: Dataset) -> Provenance:
+    fits = [await store.get(Fitted, key) for key in dict.fromkeys(job.fitted.values())]
+    kept = await store.get(RehearsalSet, job.run) if job.fitted else None
+    return Provenance(
+        job=job.id,
+        seed=spec.seed,
+        generator=spec.generator,
+        fitted=tuple(fit.id for fit in fits),
+        new_data=spec.new_data,
+        data_digests=tuple(part.digest for part in dataset.train),
+        rehearsal_digests=tuple(part.digest for part in kept.parts) if kept else (),
+        reviewer=kept.reviewer if kept else "",
+        code_version=code_version(),
+    )
+
+
+async def _point_to(store: Store, job: Job, spec: RehearsalSpec, version: ModelVersion) -> None:
+    """Make the version the model's released one, unless another job was first.
+
+    A job that names its base knows what it replaces; any other must replace the version that it started from.
+    """
+    await store.insert(Model(id=job.model))
+
+    def step(model: Model) -> Model:
+        if model.released == version.number:
+            return model
+        if spec.base is None and model.released != job.base:
+            raise Refusal(
+                f"{job.model}@{model.released} was released meanwhile; "
+                f"`rdg job retry {job.id}` trains on top of it"
+            )
+        return model.model_copy(update={"released": version.number})
+
+    await change(store, Model, job.model, step)
+
+
+async def _mark(store: Store, version: ModelVersion, status: str, reason: str) -> ModelVersion:
+    return await change(
+        store,
+        ModelVersion,
+        version.id,
+        lambda now: now.model_copy(update={"status": status, "reason": reason}),
+    )
+
+
+async def _news(store: Store, version: ModelVersion) -> ModelReleased:
+    """Return the release with all its parts inside.
+
+    Raises:
+        Refusal: They are larger than a log entry may be.
+
+    """
+    total = sum(part.size_bytes for part in version.parts)
+    if total > RELEASE_BYTES:
+        raise Refusal(f"{version.id} has {total} bytes of parts, a release carries {RELEASE_BYTES}")
+    parts = {part.digest: await store.get_part(part.digest) for part in version.parts}
+    return ModelReleased(manifest=manifest_of(version), parts=parts)
+
+
+def manifest_of(version: ModelVersion) -> Manifest:
+    """Return a version as devices see it."""
+    fields = version.model_dump(include=set(Manifest.model_fields) - {"version", "created"})
+    return Manifest.model_validate(
+        {**fields, "version": version.number, "created": datetime.now(UTC)}
+    )

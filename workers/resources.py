@@ -1,0 +1,82 @@
+"""What a stage may use, and what all stages do with a job."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TypeVar
+
+from schemas.documents import Job
+from schemas.flow import Progress
+from schemas.message import JobMessage, Message
+from store.base import Store
+from store.errors import NotFound
+from store.jobs import clean, finish
+
+In = TypeVar("In", bound=JobMessage)
+Out = TypeVar("Out", bound=Message)
+
+JobHandler = Callable[[Job, In], AsyncIterator[Out]]
+"""A handler that is given its message's job as it stands."""
+
+
+class Refusal(Exception):
+    """Raised by a stage: the job cannot be done, for this reason, however often it is tried."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a stage may use.
+
+    Attributes:
+        store: Documents and parts.
+        generators: Names of the generators that this process serves.
+        slice_s: Longest time that one message may fit or train, in seconds.
+
+    """
+
+    store: Store
+    generators: tuple[str, ...]
+    slice_s: float = 5.0
+
+    def due(self) -> Callable[[], bool]:
+        """Return a function that turns true once a slice from now is used up."""
+        end = time.monotonic() + self.slice_s
+        return lambda: time.monotonic() >= end
+
+    def on_jobs(
+        self, stage: str, handle: JobHandler[In, Out], *, even_completed: bool = False
+    ) -> Callable[[In], AsyncIterator[Out | Progress]]:
+        """Return a handler for messages of jobs that go on.
+
+        A message of a job that is over ends here, and what the job left behind is removed once more: whoever ended
+        it may have been killed half-way. A Refusal, or something named that is not there, fails the job.
+        `even_completed`: the stage that completes jobs must be able to repeat itself.
+        """
+
+        async def guarded(message: In) -> AsyncIterator[Out | Progress]:
+            job = await self.store.get(Job, message.job)
+            if job.is_over and not (even_completed and job.state == "completed"):
+                await clean(self.store, job)
+                yield report(job, stage)
+                return
+            try:
+                async for output in handle(job, message):
+                    yield output
+            except (Refusal, NotFound) as refusal:
+                yield report(await finish(self.store, job, "failed", str(refusal)), stage)
+
+        return guarded
+
+
+def report(job: Job, stage: str, done: float = 0, total: float = 0, note: str = "") -> Progress:
+    """Return how far a job is, for people."""
+    note = note or job.reason
+    return Progress(
+        job=job.id, stage=stage, state=job.state, done=done, total=total, note=note[:1024]
+    )
+
+
+def code_version() -> str:
+    """Return the version of this distribution."""
+    return version("rdg-bus")
