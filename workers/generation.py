@@ -62,6 +62,7 @@ async def _order(store: Store, message: In) -> Order:
 def _step(generator: Generator, order: Order, message: In) -> Batch | Population:
     try:
         if isinstance(message, GenerationRequested):
+            generator.validate(order.options)
             return generator.sample(order)
         if generator.evolve is None:
             raise Refusal(f"generator {generator.name} does not search, yet it got scores")

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from bus.bus import Bus
@@ -21,7 +22,7 @@ from bus.memory import MemoryTransport
 from bus.stage import AnyStage, Settlement, Terms, attend, topology
 from bus.transport import Subscription, Transport
 from learning import generators
-from schemas.documents import NEXT_STATES, TERMINAL, Job
+from schemas.documents import NEXT_STATES, TERMINAL, Document, Job, Model, ModelVersion
 from schemas.flow import RehearsalRequested
 from schemas.message import derived_id
 from schemas.settings import Settings
@@ -30,7 +31,10 @@ from store.connect import open_store
 from store.errors import NotFound, StoreUnavailable
 from store.jobs import finish
 from workers.pipeline import installed, load_all
+from workers.releasing import release_of
 from workers.resources import Resources, report
+
+D = TypeVar("D", bound=Document)
 
 log = logging.getLogger("rdg.worker")
 
@@ -94,14 +98,27 @@ async def attending(
 
 
 async def resume(bus: Bus, store: Store) -> None:
-    """Ask again for every job that is not over: a bus in memory has forgotten them.
+    """Put back what a bus in memory has forgotten: the newest releases, and the jobs that are not over.
 
-    What was done is found done, by id; the rest is done again with the same result.
+    Of a job, what was done is found done, by id; the rest is done again with the same result.
     """
+    async for model in _every(store, Model):
+        if model.released is not None:
+            version = await store.get(ModelVersion, f"{model.id}@{model.released}")
+            await bus.publish(await release_of(store, version))
     for state in NEXT_STATES.keys() - TERMINAL:
-        for job in await store.find(Job, state=state, limit=MAX_PAGE):
+        async for job in _every(store, Job, state=state):
             log.info("job %s goes on (it was %s)", job.id, state)
             await bus.publish(RehearsalRequested(id=derived_id(job.run), job=job.id))
+
+
+async def _every(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
+    """Yield all documents, page by page."""
+    page = await store.find(kind, limit=MAX_PAGE, before=None, **equal)
+    while page:
+        for document in page:
+            yield document
+        page = await store.find(kind, limit=MAX_PAGE, before=page[-1], **equal)
 
 
 def _bus(transport: Transport, store: Store, settings: Settings) -> Bus:

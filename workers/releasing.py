@@ -29,7 +29,7 @@ def stage(resources: Resources) -> Stage[ModelTrained, Out]:
             raise Refusal(f"{version.id} was not released: {'; '.join(missed)}")
         if job.rehearsal.release:
             await _point_to(store, job, job.rehearsal, version)
-            yield await _news(store, await _mark(store, version, "released", ""))
+            yield await release_of(store, await _mark(store, version, "released", ""))
         yield report(await finish(store, job, "completed", result=version.id), "releasing")
 
     return Stage(
@@ -139,7 +139,7 @@ async def _mark(store: Store, version: ModelVersion, status: str, reason: str) -
     )
 
 
-async def _news(store: Store, version: ModelVersion) -> ModelReleased:
+async def release_of(store: Store, version: ModelVersion) -> ModelReleased:
     """Return the release with all its parts inside.
 
     Raises:

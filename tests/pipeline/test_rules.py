@@ -13,6 +13,7 @@ from schemas.message import derived_id
 from schemas.names import set_of
 from store.jobs import finish
 from tests.pipeline.system import NAMES, System, add_digits, embedded
+from workers.process import resume
 
 OLD, NEW = NAMES[:5], NAMES[5:]
 QUICK = Training(epochs=3)
@@ -193,3 +194,22 @@ async def reaches(system: System, job: Job, state: str) -> None:
         async for news in progress:
             if (news.job, news.state) == (job.id, state):
                 return
+
+
+async def test_a_restarted_system_finishes_its_jobs_and_still_has_its_releases(
+    tmp_path: Path,
+) -> None:
+    async with embedded(tmp_path) as system:
+        await prepare(system)
+        job = await system.start("j-manual", rehearsal(review={"mode": "manual"}))
+        await reaches(system, job, "reviewing")
+
+    async with embedded(tmp_path) as system:  # the bus is empty, the store is not
+        await resume(system.bus, system.store)
+        async with system.bus.follow(ModelReleased, "digits", "newest") as releases:
+            assert (await anext(releases)).manifest.version == 1
+        await reaches(system, job, "reviewing")
+        await system.bus.publish(ReviewDecided(job=job.id, approved=True, reviewer="ada"))
+        done = await system.over(job.id)
+
+    assert (done.state, done.reason) == ("completed", "")

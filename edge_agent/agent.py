@@ -1,0 +1,123 @@
+"""The agent: one model on one device, replaced by each newer release that passes its checks.
+
+A release is checked and kept on disk before it runs, off the event loop; then one reference is assigned. Until that
+moment, and if anything is wrong with the release, the version before it answers. The bus may come and go.
+"""
+
+import asyncio
+import logging
+
+from bus.bus import Bus
+from bus.connect import connect
+from bus.errors import BusError
+from bus.tasks import tasks
+from edge_agent.backoff import pauses
+from edge_agent.errors import Invalid, NoModel, Refused
+from edge_agent.model import Answer, Model
+from edge_agent.reporting import Reporter
+from edge_agent.slots import Slots
+from edge_agent.update import check
+from learning.samples import Samples
+from schemas.flow import ModelReleased
+from schemas.model import Manifest
+
+log = logging.getLogger("rdg.agent")
+
+
+class Agent:
+    """Follows the releases of `model` for `device`. It starts with what `slots` holds.
+
+    `predict` may be called from any thread; `run` and `follow` belong to one event loop.
+
+    Raises:
+        Invalid: The state directory holds another model.
+
+    """
+
+    def __init__(self, device: str, model: str, slots: Slots) -> None:
+        self.device = device
+        self.model = model
+        self._slots = slots
+        self._running = slots.load()
+        self._reporter = Reporter(device, model)
+        if self._running is not None:
+            self._resume(self._running)
+
+    @property
+    def running(self) -> Manifest | None:
+        """What runs now, if anything."""
+        return self._running.manifest if self._running else None
+
+    def predict(self, samples: Samples) -> Answer:
+        """Return what the running version says of each sample; see Model.predict.
+
+        Raises:
+            NoModel: No release has come yet.
+            Invalid: The samples do not fit the model.
+
+        """
+        running = self._running  # one version for the whole answer, whatever comes meanwhile
+        if running is None:
+            raise NoModel(f"no version of {self.model} runs yet: wait for its first release")
+        return running.predict(samples)
+
+    async def run(self, url: str, namespace: str = "rdg") -> None:
+        """Follow releases on the bus at `url` for ever; without a bus, go on answering and try again."""
+        waits = pauses()
+        while True:
+            try:
+                async with connect(url, namespace) as transport:
+                    await self.follow(Bus(transport, source=f"rdg/{self.device}"))
+            except BusError as error:
+                wait_s = next(waits)
+                log.warning("waiting for the bus, next try in %.1f s: %s", wait_s, error)
+                await asyncio.sleep(wait_s)
+
+    async def follow(self, bus: Bus) -> None:
+        """Take each release from the newest on, and report, for ever.
+
+        Raises:
+            BusError: The subscription could not be made.
+
+        """
+        async with (
+            bus.follow(ModelReleased, route=self.model, since="newest") as releases,
+            tasks() as group,
+        ):
+            log.info("agent %s follows model %s", self.device, self.model)
+            group.create_task(self._reporter.send(bus), name="send reports")
+            async for released in releases:
+                await self._take(released)
+
+    async def _take(self, released: ModelReleased) -> None:
+        """Run the release if it is newer and sound. The same release again changes nothing."""
+        name = f"{released.manifest.model}@{released.manifest.version}"
+        try:
+            model = await asyncio.to_thread(self._accepted, released)
+        except Refused as error:
+            log.warning("refused %s: %s", name, error)
+            self._reporter.report("refused", self.running, f"{name}: {error}"[:1024])
+            return
+        if model is None:
+            log.info("ignored %s: it is not newer than what runs", name)
+            return
+        self._running = model
+        self._tell(model)
+
+    def _accepted(self, released: ModelReleased) -> Model | None:
+        model = check(released, self.running, self.model)
+        if model is not None:
+            self._slots.keep(released.manifest, released.parts, self.running)
+        return model
+
+    def _resume(self, model: Model) -> None:
+        if model.manifest.model != self.model:
+            raise Invalid(
+                f"{self._slots.root} holds model {model.manifest.model}, not {self.model}:"
+                " give another --state"
+            )
+        self._tell(model)
+
+    def _tell(self, model: Model) -> None:
+        log.info("%s", model.describe())
+        self._reporter.report("running", model.manifest)

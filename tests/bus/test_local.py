@@ -1,0 +1,385 @@
+"""What holds of the transport between processes beside the contract of every transport."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from bus import frames
+from bus.errors import BusError, BusUnavailable, Busy, Unroutable
+from bus.local import LocalTransport, serve
+from bus.memory import MemoryTransport
+from bus.transport import Delivery, Envelope, Receiver, Since, Subscription
+from tests.bus.inbox import (
+    ORDERS,
+    PATIENCE_S,
+    TOPOLOGY,
+    Inbox,
+    envelope,
+    eventually,
+    receiving,
+    taken,
+    until,
+    until_dead,
+    until_depth,
+)
+from tests.bus.local_process import local_process
+
+
+def _framed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def _never(_: Delivery) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "bus.sock"
+
+
+@asynccontextmanager
+async def served(path: Path, limit: int = 100) -> AsyncIterator[LocalTransport]:
+    """A client of a new server, with the topology declared."""
+    async with (
+        serve(MemoryTransport(limit), path),
+        LocalTransport.connect(str(path)) as transport,
+    ):
+        await transport.declare(TOPOLOGY)
+        yield transport
+
+
+async def test_delivery_of_a_killed_client_goes_to_another(path: Path) -> None:
+    async with served(path) as transport:
+        await transport.send(envelope(b"unfinished"))
+        async with local_process("take", path) as client:
+            client.kill()
+            inbox = Inbox()
+            async with receiving(transport, inbox):
+                await inbox.holds(1)
+    assert inbox.bodies == [b"unfinished"]
+
+
+async def test_delivery_of_a_client_that_ends_without_a_word_comes_again_at_once(
+    path: Path,
+) -> None:
+    async def take_for_ever() -> None:
+        async with (
+            LocalTransport.connect(str(path)) as transport,
+            receiving(transport, inbox, grace_s=0),
+        ):
+            await asyncio.Event().wait()
+
+    inbox = Inbox(_never)
+    async with served(path) as transport, asyncio.TaskGroup() as group:
+        await transport.send(envelope())
+        client = group.create_task(take_for_ever())
+        await inbox.holds(1)
+        assert await transport.depth(ORDERS.name) == 0
+        client.cancel()
+        await until_depth(transport, ORDERS.name, 1)
+
+
+async def test_message_that_comes_while_a_client_finishes_waits_for_another(path: Path) -> None:
+    finish = asyncio.Event()
+
+    async def work(delivery: Delivery) -> None:
+        await finish.wait()
+        await delivery.ack()
+
+    async def depths() -> list[int]:
+        return [await transport.depth(ORDERS.name) for _ in range(20)]
+
+    async def send_second_meanwhile() -> None:
+        await transport.send(envelope(b"second"))
+        await eventually(depths, lambda seen: seen == [1] * 20)
+        finish.set()
+
+    inbox = Inbox(work)
+    async with served(path) as transport, asyncio.TaskGroup() as group:
+        await transport.send(envelope(b"first"))
+        async with receiving(transport, inbox, grace_s=PATIENCE_S):
+            await inbox.holds(1)
+            group.create_task(send_second_meanwhile())
+    assert inbox.bodies == [b"first"]
+
+
+async def test_message_on_its_way_to_a_client_that_finishes_is_given_back(path: Path) -> None:
+    given_back = asyncio.Event()
+
+    class Late(MemoryTransport):
+        @asynccontextmanager
+        async def receive(
+            self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
+        ) -> AsyncIterator[Subscription]:
+            first = Inbox(receiver)
+            async with super().receive(queue, first, prefetch, grace_s) as subscription:
+                yield subscription
+                await receiver(first.deliveries[0])
+                given_back.set()
+
+    async def work(delivery: Delivery) -> None:
+        await given_back.wait()
+        await delivery.ack()
+
+    inbox = Inbox(work)
+    async with serve(Late(), path), LocalTransport.connect(str(path)) as transport:
+        await transport.declare(TOPOLOGY)
+        await transport.send(envelope())
+        async with receiving(transport, inbox, grace_s=PATIENCE_S):
+            await inbox.holds(1)
+        assert given_back.is_set()
+    assert len(inbox.deliveries) == 1
+
+
+async def test_second_server_is_refused_and_the_first_goes_on(path: Path) -> None:
+    async with served(path) as transport:
+        with pytest.raises(BusUnavailable, match=f"another rdg up is running at {path}"):
+            async with serve(MemoryTransport(), path):
+                pytest.fail("two servers at one path")
+        await transport.send(envelope())
+        assert await transport.depth(ORDERS.name) == 1
+
+
+async def test_socket_of_a_killed_server_is_replaced_and_its_receivers_heal(path: Path) -> None:
+    inbox = Inbox()
+    async with (
+        local_process("serve", path) as server,
+        LocalTransport.connect(str(path)) as transport,
+    ):
+        await transport.declare(TOPOLOGY)
+        async with receiving(transport, inbox):
+            server.kill()
+            await server.wait()
+            assert "bus.sock" in _names(path.parent)
+            async with served(path) as other:
+                await other.send(envelope(b"after"))
+                await inbox.holds(1)
+    assert inbox.bodies == [b"after"]
+
+
+async def test_while_the_server_is_away_receivers_are_inactive_and_sending_is_refused(
+    path: Path,
+) -> None:
+    inbox = Inbox()
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(serve(MemoryTransport(), path))
+        async with LocalTransport.connect(str(path)) as transport:
+            await transport.declare(TOPOLOGY)
+            async with transport.receive(ORDERS.name, inbox, 10, 5) as subscription:
+                await first.aclose()
+                await until(lambda: not subscription.is_active)
+                with pytest.raises(BusUnavailable, match="nothing is running"):
+                    await transport.send(envelope())
+                async with serve(MemoryTransport(), path):
+                    await transport.send(envelope(b"after"))
+                    await inbox.holds(1)
+                    assert subscription.is_active
+    assert inbox.bodies == [b"after"]
+
+
+async def test_request_in_flight_when_the_server_ends_is_refused(path: Path) -> None:
+    class Silent(MemoryTransport):
+        async def send(self, envelope: Envelope) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+    async def ask() -> None:
+        with pytest.raises(BusUnavailable, match="lost the bus"):
+            await transport.send(envelope())
+
+    asked = asyncio.Event()
+    async with AsyncExitStack() as server:
+        await server.enter_async_context(serve(Silent(), path))
+        async with LocalTransport.connect(str(path)) as transport, asyncio.TaskGroup() as group:
+            group.create_task(ask())
+            await asked.wait()
+            await server.aclose()
+
+
+async def test_follower_sees_all_that_a_new_server_keeps(path: Path) -> None:
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(serve(MemoryTransport(), path))
+        async with (
+            LocalTransport.connect(str(path)) as transport,
+            transport.follow("news", "next") as entries,
+        ):
+            await transport.append(envelope(b"before", key="news"))
+            assert await taken(entries, 1) == [b"before"]
+            await first.aclose()
+            memory = MemoryTransport()
+            await memory.append(envelope(b"while away", key="news"))
+            async with serve(memory, path):
+                await memory.append(envelope(b"after", key="news"))
+                assert await taken(entries, 2) == [b"while away", b"after"]
+
+
+async def test_slow_follower_holds_the_server_back(path: Path) -> None:
+    class Endless(MemoryTransport):
+        given = 0
+
+        @asynccontextmanager
+        async def follow(self, key: str, since: Since) -> AsyncIterator[AsyncIterator[Envelope]]:
+            async def entries() -> AsyncIterator[Envelope]:
+                while True:
+                    self.given += 1
+                    yield envelope(b"%d" % self.given + bytes(1 << 20), key=key)
+
+            yield entries()
+
+    endless = Endless()
+    async with (
+        serve(endless, path),
+        LocalTransport.connect(str(path)) as transport,
+        transport.follow("news", "next") as entries,
+    ):
+        for _ in range(200):
+            await transport.declare(TOPOLOGY)
+        assert endless.given <= 5
+        seen = await taken(entries, 20)
+    assert [int(body.rstrip(b"\0")) for body in seen] == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff\xff\xff\xff",
+        _framed(b"\xc1"),
+        _framed(msgpack.packb("hello")),
+        _framed(msgpack.packb([1, "fly", []])),
+        _framed(msgpack.packb([1, "depth", [["a", "list"]]])),
+        _framed(msgpack.packb([1, "send", [{"key": "orders"}]])),
+    ],
+    ids=["length", "msgpack", "frame", "verb", "arguments", "envelope"],
+)
+async def test_garbage_ends_its_connection_only_and_is_logged(
+    path: Path, garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(path) as transport, asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(garbage)
+        assert await reader.read() == b""
+        writer.close()
+        await transport.send(envelope())
+        assert await transport.depth(ORDERS.name) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "closed a connection that sent" in caplog.text
+
+
+async def test_error_of_the_server_closes_one_connection_with_a_traceback_in_the_log(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(MemoryTransport):
+        async def depth(self, queue: str) -> int:
+            raise ArithmeticError("on purpose")
+
+    async with serve(Broken(), path), LocalTransport.connect(str(path)) as transport:
+        with pytest.raises(BusUnavailable, match="lost the bus"):
+            await transport.depth(ORDERS.name)
+        await transport.declare(TOPOLOGY)
+    assert "ArithmeticError: on purpose" in caplog.text
+
+
+async def test_only_its_user_may_use_the_socket_and_it_is_gone_afterwards(path: Path) -> None:
+    async with serve(MemoryTransport(), path):
+        assert _mode(path) == 0o600
+        assert _mode(path.parent) == 0o700
+    assert _names(path.parent) == ["bus.sock.lock"]
+
+
+async def test_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(BusUnavailable, match=f"no socket at {path}"):
+        async with serve(MemoryTransport(), path):
+            pytest.fail("served on a text file")
+    assert path.read_text() == "mine"
+
+
+async def test_path_too_long_for_a_socket_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(BusUnavailable, match="set RDG_HOME to a shorter folder"):
+        async with serve(MemoryTransport(), tmp_path / ("x" * 100)):
+            pytest.fail("no socket has such a path")
+
+
+async def test_connecting_to_nobody_says_what_to_start(path: Path) -> None:
+    with pytest.raises(BusUnavailable, match=f"nothing is running at {path}: start `rdg up`"):
+        async with LocalTransport.connect(str(path)):
+            pytest.fail("nobody is there")
+
+
+async def test_error_inside_the_context_passes_as_it_is(path: Path) -> None:
+    with pytest.raises(ArithmeticError):
+        async with served(path):
+            raise ArithmeticError("on purpose")
+
+
+async def test_refusal_keeps_its_class(path: Path) -> None:
+    async with served(path, limit=1) as transport:
+        await transport.send(envelope())
+        with pytest.raises(Busy, match="full"):
+            await transport.send(envelope())
+
+
+async def test_requests_over_one_connection_are_taken_up_in_their_order(path: Path) -> None:
+    inbox = Inbox()
+    async with served(path) as transport:
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(transport.send(envelope(b"%d" % number)))
+        async with receiving(transport, inbox):
+            await inbox.holds(100)
+    assert inbox.bodies == [b"%d" % number for number in range(100)]
+
+
+async def test_message_too_large_for_a_frame_is_refused_by_its_sender(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1000)
+    async with served(path) as transport:
+        with pytest.raises(BusError, match="at most 1000"):
+            await transport.send(envelope(bytes(1000)))
+        await transport.send(envelope(b"small"))
+        assert await transport.depth(ORDERS.name) == 1
+
+
+async def test_message_too_large_for_a_frame_is_a_dead_letter_and_a_log_goes_on_without_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1000)
+    memory, inbox = MemoryTransport(), Inbox()
+    async with (
+        serve(memory, path),
+        LocalTransport.connect(str(path)) as transport,
+        transport.follow("news", "next") as entries,
+    ):
+        await transport.declare(TOPOLOGY)
+        for body in (bytes(1000), b"small"):
+            await memory.send(envelope(body))
+            await memory.append(envelope(body, key="news"))
+        async with receiving(transport, inbox):
+            await inbox.holds(1)
+            (letter,) = await until_dead(memory, ORDERS.name, 1)
+        assert await taken(entries, 1) == [b"small"]
+    assert inbox.bodies == [b"small"]
+    assert "at most 1000" in letter.headers["rdg-reason"]
+
+
+async def test_receiving_from_a_queue_that_is_not_there_is_refused(path: Path) -> None:
+    async with serve(MemoryTransport(), path), LocalTransport.connect(str(path)) as transport:
+        with pytest.raises(Unroutable, match=ORDERS.name):
+            async with receiving(transport, Inbox()):
+                pytest.fail("there is no queue")

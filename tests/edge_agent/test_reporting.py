@@ -1,0 +1,103 @@
+"""The newest report reaches the fleet, however often the bus fails."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from bus.bus import Bus
+from bus.errors import BusUnavailable
+from bus.memory import MemoryTransport
+from bus.tasks import tasks
+from bus.transport import Envelope
+from edge_agent.reporting import Reporter
+from tests.edge_agent.fleet import WITHIN_S, reports_on, until
+from tests.edge_agent.releases import release
+
+
+@dataclass
+class FailingTransport(MemoryTransport):
+    """A bus that is away for the first `failures` messages."""
+
+    failures: int
+    tried: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def send(self, envelope: Envelope) -> None:
+        self.tried.append(envelope.id)
+        if len(self.tried) <= self.failures:
+            raise BusUnavailable
+        await super().send(envelope)
+
+
+class SlowTransport(MemoryTransport):
+    """A bus whose sending takes until `may_end`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def send(self, envelope: Envelope) -> None:
+        self.began.set()
+        await self.may_end.wait()
+        await super().send(envelope)
+
+
+async def test_report_is_sent_again_under_the_same_id() -> None:
+    transport = FailingTransport(failures=2)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(3).manifest)
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        report = await reports.get()
+
+    assert (report.device, report.model, report.version) == ("pump-7", "digits", 3)
+    assert transport.tried == [str(report.id)] * 3
+
+
+async def test_newer_report_takes_the_place_of_an_unsent_one() -> None:
+    transport = FailingTransport(failures=1)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(1).manifest)
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        await until(lambda: len(transport.tried) == 1)
+        reporter.report("refused", release(1).manifest, "digits@2: damaged")
+        report = await reports.get()
+
+    assert (report.state, report.version, report.reason) == ("refused", 1, "digits@2: damaged")
+    assert reports.empty()
+    assert len(transport.tried) == 2
+
+
+async def test_report_made_before_the_bus_is_there_is_sent_once() -> None:
+    transport = FailingTransport(failures=0)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", None)
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        first = await reports.get()
+        reporter.report("running", release(1).manifest)
+        second = await reports.get()
+
+    assert (first.version, second.version) == (None, 1)
+    assert len(transport.tried) == 2
+
+
+async def test_report_made_while_another_is_on_its_way_is_sent_too() -> None:
+    transport = SlowTransport()
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(1).manifest)
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        await transport.began.wait()
+        reporter.report("running", release(2).manifest)
+        transport.may_end.set()
+        versions = [(await reports.get()).version, (await reports.get()).version]
+
+    assert versions == [1, 2]
