@@ -7,7 +7,7 @@ A document is replaced by compare-and-set on its `revision`, so that two writers
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.job import RehearsalSpec, Spec
 from schemas.model import Classes, Dtype, Fractions, PartRef, Provenance, Scores, Shape
@@ -50,14 +50,14 @@ def _now() -> datetime:
 class Document(BaseModel):
     """Something with an id. `revision` counts replacements; the store sets it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     collection: ClassVar[str]
     indexes: ClassVar[tuple[str, ...]] = ()
 
     id: str = Field(min_length=1, max_length=128)
     revision: int = Field(0, ge=0)
-    created: datetime = Field(default_factory=_now)
+    created: AwareDatetime = Field(default_factory=_now)
 
 
 class Job(Document):
@@ -99,7 +99,7 @@ class Job(Document):
 class SamplePart(BaseModel):
     """Some samples of one class: a part with the arrays of docs/formats/samples.md."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     target: ClassName
     count: int = Field(ge=0)

@@ -19,7 +19,7 @@ UNSTAMPED = UUID(int=0)
 class Message(BaseModel):
     """A fact on a topic. Unknown fields are ignored; a breaking change is a new topic version."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     topic: ClassVar[str]
     delivery: ClassVar[Literal["work", "log"]] = "work"

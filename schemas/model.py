@@ -24,7 +24,7 @@ Fractions = dict[ClassName, Annotated[float, Field(ge=0, le=1)]]
 class Frozen(BaseModel):
     """A value inside a message or a document."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class PartRef(Frozen):

@@ -5,6 +5,7 @@ member arrives at a gate once. Nothing reads a whole collection.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
@@ -14,14 +15,28 @@ from store.errors import Conflict
 D = TypeVar("D", bound=Document)
 
 MAX_PAGE = 1000
+MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 MAX_PART_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Who has come to a gate: how many so far, and once all are in, their values in the order of members."""
+
+    count: int
+    values: list[str] | None
 
 
 class Store(Protocol):
     """What a process may ask of a store. Errors are those of store/errors.py, whatever the engine."""
 
     async def insert(self, document: Document) -> bool:
-        """Keep a new document; return False, and change nothing, if its id is taken."""
+        """Keep a new document; return False, and change nothing, if its id is taken.
+
+        Raises:
+            ValueError: It is over MAX_DOCUMENT_BYTES; so in `replace`.
+
+        """
         ...
 
     async def get(self, kind: type[D], key: str) -> D:
@@ -56,12 +71,11 @@ class Store(Protocol):
         """
         ...
 
-    async def arrive(self, gate: str, member: int, value: str, expected: int) -> list[str] | None:
+    async def arrive(self, gate: str, member: int, value: str, expected: int) -> Arrivals:
         """Note that `member` (0 to expected - 1) is in, in one atomic step.
 
-        Returns:
-            Every member's value in the order of members once all are in, else None. A member that arrives again
-            keeps its first value, and is told the same, so whoever repeats the last arrival also closes the gate.
+        A member that arrives again keeps its first value and is told how things stand now, so whoever repeats the
+        last arrival also finds the gate complete. Another member is a ValueError.
 
         """
         ...
@@ -71,7 +85,10 @@ class Store(Protocol):
         ...
 
     async def tally(self, key: str, amounts: Mapping[str, float]) -> None:
-        """Add to named sums. The one write that counts twice when repeated: it measures cost, not results."""
+        """Add to named sums. The one write that counts twice when repeated: it measures cost, not results.
+
+        An amount that is not finite is a ValueError.
+        """
         ...
 
     async def tallies(self, key: str) -> dict[str, float]:
@@ -79,15 +96,22 @@ class Store(Protocol):
         ...
 
     async def put_part(self, data: bytes, owner: str) -> str:
-        """Keep bytes on behalf of `owner` and return their digest. Equal bytes are kept once."""
+        """Keep bytes on behalf of `owner` and return their digest. Equal bytes are kept once.
+
+        The part is there until `owner` drops it, whatever others put and drop meanwhile. More than MAX_PART_BYTES is
+        a ValueError.
+        """
         ...
 
     async def get_part(self, digest: str) -> bytes:
         """Return a part, checked against its digest; NotFound or Damaged otherwise."""
         ...
 
-    async def drop_parts(self, owner: str) -> int:
-        """End `owner`'s claims; parts that nobody else claims are deleted. Returns how many claims ended."""
+    async def drop_parts(self, owner: str, *digests: str) -> int:
+        """End `owner`'s claims on these parts, or on all; parts that nobody else claims are deleted.
+
+        Returns how many claims ended.
+        """
         ...
 
     async def ping(self) -> str:

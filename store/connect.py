@@ -15,6 +15,7 @@ async def open_store(url: str, cache_bytes: int = 0) -> AsyncIterator[Store]:
     Args:
         url: `mongodb://host/database` or `sqlite:///path`.
         cache_bytes: Parts kept in memory, the latest used; 0 keeps none. Parts never change, so none is stale.
+
     """
     from store.cache import CachedParts
 

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from pydantic import SecretStr
@@ -63,7 +64,7 @@ def _run(main: Callable[[asyncio.Event], Awaitable[None]], log_level: str) -> No
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with _one_thread_a_product(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_until_told(main))
 
 
@@ -81,6 +82,19 @@ def _stop_once(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
+
+
+def _one_thread_a_product() -> AbstractContextManager[None]:
+    """Keep numpy's matrix products to one thread, where threadpoolctl is installed.
+
+    They are small here. With a thread for each core they spin while they wait for each other, which costs many times
+    the work itself as soon as anything else runs; and the cores are there for other messages and other workers.
+    """
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has none
+    except ImportError:
+        return nullcontext()
+    return cast(AbstractContextManager[None], threadpool_limits(1))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

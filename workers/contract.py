@@ -18,9 +18,7 @@ from learning.generators import BUILT_IN
 from schemas.documents import DOCUMENTS
 from schemas.flow import FLOW
 from schemas.message import Message
-from store.base import Store
-from workers.pipeline import PIPELINE, load_all
-from workers.resources import Resources
+from workers.pipeline import PIPELINE, described
 
 FOLDER = Path(__file__).parents[1] / "docs" / "formats"
 REF = "#/components/schemas/{model}"
@@ -45,7 +43,7 @@ def asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {kind.topic: _channel(kind) for kind in FLOW},
-        "operations": dict(_operations(_stages())),
+        "operations": dict(_operations(described(PIPELINE, BUILT_IN))),
         "components": {
             "messages": {kind.__name__: _message(kind) for kind in FLOW},
             "schemas": {
@@ -65,11 +63,6 @@ def documents() -> dict[str, Any]:
         [(kind, "serialization", TypeAdapter(kind)) for kind in DOCUMENTS]
     )
     return schema
-
-
-def _stages() -> list[AnyStage]:
-    nothing = cast(Store, None)  # a stage only touches the store when it handles a message
-    return load_all(PIPELINE, Resources(nothing, BUILT_IN))
 
 
 def _inline(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

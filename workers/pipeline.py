@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from bus.stage import AnyStage
+from store.base import Store
 from workers.resources import Resources
 
 Factory = Callable[[Resources], AnyStage]
@@ -47,6 +48,12 @@ def load(name: str, resources: Resources) -> AnyStage:
 def load_all(names: Iterable[str], resources: Resources) -> list[AnyStage]:
     """Return the stages of these names, in order."""
     return [load(name, resources) for name in names]
+
+
+def described(names: Iterable[str], generators: Iterable[str]) -> list[AnyStage]:
+    """Return stages to read and not to run: names, messages and queues, for a process that serves these generators."""
+    nothing = cast(Store, None)  # a stage only touches the store when it handles a message
+    return load_all(names, Resources(nothing, tuple(generators)))
 
 
 def _factory(name: str) -> Factory:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from threadpoolctl import threadpool_limits
+
 from bus.bus import Bus
 from bus.connect import connect
 from bus.local import serve
@@ -80,6 +82,9 @@ async def attending(
     transport: Transport, store: Store, settings: Settings, wanted: Sequence[str]
 ) -> AsyncIterator[list[Subscription]]:
     """Declare the topology of the whole pipeline and attend the wanted stages while the context is open."""
+    threadpool_limits(
+        1
+    )  # arithmetic rounds alike on every machine, and replicas do not fight for cores
     resources = Resources(store, generators.installed(), settings.slice_s)
     everything = load_all(installed(), resources)
     stages = _chosen(everything, wanted)

@@ -1,7 +1,6 @@
 """Releasing: a candidate that passes its job's gates becomes the model's released version, on the release log."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 from bus.stage import Stage
 from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion, RehearsalSet
@@ -28,8 +27,11 @@ def stage(resources: Resources) -> Stage[ModelTrained, Out]:
             await _mark(store, version, "refused", "; ".join(missed))
             raise Refusal(f"{version.id} was not released: {'; '.join(missed)}")
         if job.rehearsal.release:
-            await _point_to(store, job, job.rehearsal, version)
-            yield await release_of(store, await _mark(store, version, "released", ""))
+            release = await release_of(store, version)  # refused before anything points to it
+            model = await _point_to(store, job, job.rehearsal, version)
+            if model.released == version.number:
+                await _mark(store, version, "released", "")
+                yield release
         yield report(await finish(store, job, "completed", result=version.id), "releasing")
 
     return Stage(
@@ -110,15 +112,16 @@ async def _provenance(store: Store, job: Job, spec: RehearsalSpec, dataset: Data
     )
 
 
-async def _point_to(store: Store, job: Job, spec: RehearsalSpec, version: ModelVersion) -> None:
-    """Make the version the model's released one, unless another job was first.
+async def _point_to(store: Store, job: Job, spec: RehearsalSpec, version: ModelVersion) -> Model:
+    """Make the version the model's released one, unless another job was first, and return the model.
 
-    A job that names its base knows what it replaces; any other must replace the version that it started from.
+    A job that names its base knows what it replaces; any other must replace the version that it started from. A
+    repeat that comes late leaves a newer release where it is.
     """
     await store.insert(Model(id=job.model))
 
     def step(model: Model) -> Model:
-        if model.released == version.number:
+        if version.number == model.released or version.status == "released":
             return model
         if spec.base is None and model.released != job.base:
             raise Refusal(
@@ -127,7 +130,7 @@ async def _point_to(store: Store, job: Job, spec: RehearsalSpec, version: ModelV
             )
         return model.model_copy(update={"released": version.number})
 
-    await change(store, Model, job.model, step)
+    return await change(store, Model, job.model, step)
 
 
 async def _mark(store: Store, version: ModelVersion, status: str, reason: str) -> ModelVersion:
@@ -155,7 +158,5 @@ async def release_of(store: Store, version: ModelVersion) -> ModelReleased:
 
 def manifest_of(version: ModelVersion) -> Manifest:
     """Return a version as devices see it."""
-    fields = version.model_dump(include=set(Manifest.model_fields) - {"version", "created"})
-    return Manifest.model_validate(
-        {**fields, "version": version.number, "created": datetime.now(UTC)}
-    )
+    fields = version.model_dump(include=set(Manifest.model_fields) - {"version"})
+    return Manifest.model_validate({**fields, "version": version.number})

@@ -15,19 +15,24 @@ from workers.resources import Resources, report
 In = RehearsalSetReady | ReviewDecided
 Out = ReviewDecided | TrainingRequested | Progress
 
+TRAINED = ("training", "releasing")  # what is decided is decided: whoever asks again is sent on
+
 
 def stage(resources: Resources) -> Stage[In, Out]:
     """Return the review stage."""
     store = resources.store
 
     async def handle(job: Job, message: In) -> AsyncIterator[Out]:
+        review = job.rehearsal.review
         if isinstance(message, ReviewDecided):
-            async for step in _carry_out(store, job, message):
-                yield step
-        elif job.rehearsal.review.mode == "policy":
-            yield _judge(job.rehearsal.review, message)
-        else:
+            job = await _carry_out(store, job, message)
+        elif job.state == "reviewing" and review.mode == "policy":
+            yield _judge(review, message)
+        elif job.state == "reviewing":
             yield report(job, "review", note=f"waits for a person: rdg review approve {job.id}")
+        if job.state in TRAINED and not _is_rejection(message):
+            yield first_slice(job)
+        yield report(job, "review")
 
     return Stage(
         "review",
@@ -56,27 +61,32 @@ def _judge(review: Review, ready: RehearsalSetReady) -> ReviewDecided:
     )
 
 
-async def _carry_out(store: Store, job: Job, decision: ReviewDecided) -> AsyncIterator[Out]:
-    """Start training, or delete the data. Of several decisions the first counts."""
+def _is_rejection(message: In) -> bool:
+    return isinstance(message, ReviewDecided) and not message.approved
+
+
+async def _carry_out(store: Store, job: Job, decision: ReviewDecided) -> Job:
+    """Send the job to training, or delete the data, and return the job as it now is.
+
+    Of several decisions the first counts: the one that the set was marked with.
+    """
+    if job.state != "reviewing":
+        return job
+    status = "approved" if decision.approved else "deleted"
+    if await _mark(store, job, status, decision.reviewer) != status:
+        return job
     if decision.approved:
-        if job.state == "reviewing":
-            await _mark(store, job, "approved", decision.reviewer)
-            job = await advance(store, job, "training")
-        if job.state == "training":
-            yield first_slice(job)
-    elif job.state == "reviewing":
-        await _mark(store, job, "deleted", decision.reviewer)
-        await store.drop_parts(set_of(job.run))
-        job = await finish(
-            store, job, "rejected", f"review by {decision.reviewer}: {decision.reason}"
-        )
-    yield report(job, "review")
+        return await advance(store, job, "training")
+    await store.drop_parts(set_of(job.run))
+    return await finish(store, job, "rejected", f"review by {decision.reviewer}: {decision.reason}")
 
 
-async def _mark(store: Store, job: Job, status: str, reviewer: str) -> None:
-    await change(
-        store,
-        RehearsalSet,
-        job.run,
-        lambda kept: kept.model_copy(update={"status": status, "reviewer": reviewer}),
-    )
+async def _mark(store: Store, job: Job, status: str, reviewer: str) -> str:
+    """Decide on the job's set unless somebody has, and return what was decided."""
+
+    def step(kept: RehearsalSet) -> RehearsalSet:
+        if kept.status != "collected":
+            return kept
+        return kept.model_copy(update={"status": status, "reviewer": reviewer})
+
+    return (await change(store, RehearsalSet, job.run, step)).status

@@ -12,8 +12,7 @@ paused ends in the same bits as one that did not. A checkpoint is everything tha
 the finished state is the averaged sampler alone. The networks are in `learning.generators.networks`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -64,26 +63,15 @@ def fit(
     """Train on all classes of the task together; a step is a unit of work."""
     settings = read(Settings, options)
     batches = _Batches(task, settings, seed)
-    with _one_thread():
-        training = _Training(task, settings, seed)
-        if checkpoint is not None:
-            training.restore(checkpoint)
-        while training.step < settings.steps:
-            training.update(*batches.of_step(training.step))
-            if should_pause() and training.step < settings.steps:
-                return Fit(training.checkpoint(), training.step / settings.steps)
+    torch.set_num_threads(1)  # process-wide, and left so: see learning.training.advance
+    training = _Training(task, settings, seed)
+    if checkpoint is not None:
+        training.restore(checkpoint)
+    while training.step < settings.steps:
+        training.update(*batches.of_step(training.step))
+        if should_pause() and training.step < settings.steps:
+            return Fit(training.checkpoint(), training.step / settings.steps)
     return Fit(_finished(task, training.average, settings), 1.0)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep the order of sums, and so their rounding; the setting is the process's."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Batches:
@@ -208,7 +196,8 @@ def sample(order: Order) -> Batch:
     size = (order.count, int(order.state["latent"]))
     rng = np.random.default_rng([order.seed, order.label])
     latents = torch.from_numpy(rng.standard_normal(size, np.float32))
-    with _one_thread(), torch.inference_mode():
+    torch.set_num_threads(1)
+    with torch.inference_mode():
         drawn = [
             draw(weights, chunk, vector.expand(len(chunk), -1), like.shape[1:])
             for chunk in torch.split(latents, CHUNK)

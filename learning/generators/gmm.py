@@ -2,8 +2,8 @@
 
 After Vora, Suri and Yeturu (2021), section 2.5. What is done beyond a plain mixture:
 
-* Principal coordinates are found for each class, not shared by the task: at equal bytes they describe
-  a class better, and a class stays a unit that can be counted, moved and forgotten alone.
+* Principal coordinates are found for each class, not shared by the task, so that a class stays a unit
+  that can be counted, moved and forgotten alone, and a fit can pause between classes.
 * Covariances are kept as Cholesky factors, packed: half the numbers, and rounding them to float16
   cannot make them indefinite. Sampling needs numpy alone; scikit-learn is imported by the fit.
 * Images get their grey values back: a mixture blurs, so a table of 256 values per class maps the
@@ -110,6 +110,7 @@ def _mixture(
     """Return weights (k,), means (k, d), factors: (k or 1, d (d + 1) / 2), if diagonal (k, d)."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
 
     d = coordinates.shape[1]
     if d == 0:
@@ -125,6 +126,7 @@ def _mixture(
     )
     with warnings.catch_warnings():  # a mixture that still improves a little is good enough
         warnings.simplefilter("ignore", ConvergenceWarning)
+        threadpool_limits(1)  # process-wide, and left so: sums do not depend on the number of cores
         mixture.fit(coordinates)
     return {
         "weights": mixture.weights_,

@@ -34,6 +34,13 @@ def colour() -> Task:
     return Task(samples, np.arange(60) % 3, 3)
 
 
+def measured() -> Task:
+    """Images (60, 8, 9) of float32, as a thermal camera gives them."""
+    rng = np.random.default_rng(4)
+    samples = rng.normal(300, 5, (60, 8, 9)).astype(np.float32)
+    return Task(samples, np.arange(60) % 2, 2)
+
+
 def tabular() -> Task:
     """Features (90, 4) in units far apart, one of them constant."""
     rng = np.random.default_rng(3)

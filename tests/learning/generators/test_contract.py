@@ -17,6 +17,7 @@ from tests.learning.generators.tasks import (
     drawn,
     fitted,
     grey,
+    measured,
     never,
     tabular,
 )
@@ -33,7 +34,7 @@ def ordered(generator: Generator, task: Task, count: int = 6, seed: int = 3) -> 
     return Order(state, task.classes()[0], count, seed, options)
 
 
-@pytest.mark.parametrize("make", [grey, colour, tabular])
+@pytest.mark.parametrize("make", [grey, colour, measured, tabular])
 def test_samples_have_the_shape_and_dtype_of_the_task(
     generator: Generator, make: Callable[[], Task]
 ) -> None:

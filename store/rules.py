@@ -1,0 +1,91 @@
+"""What every engine does alike: the limits of a call, the order of documents, and their stored form.
+
+The stored form is JSON text in both engines: a class may be called "0.5" or "$x", which is not a safe field name
+everywhere, and text reads back the same from any server.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from schemas.documents import Document
+from store.base import MAX_DOCUMENT_BYTES, MAX_PAGE, MAX_PART_BYTES
+from store.errors import Conflict, Damaged
+
+D = TypeVar("D", bound=Document)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def created_us(document: Document) -> int:
+    """Return when the document was created, in microseconds since 1970: what it is ordered by."""
+    return (document.created - _EPOCH) // timedelta(microseconds=1)
+
+
+def next_revision(document: D) -> D:
+    """Return the document as it is after one more replacement."""
+    return document.model_copy(update={"revision": document.revision + 1})
+
+
+def write_document(document: Document) -> str:
+    """Return the stored form, or raise ValueError if it is over MAX_DOCUMENT_BYTES."""
+    body = document.model_dump_json()
+    size = len(body.encode())
+    if size > MAX_DOCUMENT_BYTES:
+        raise ValueError(
+            f"{_name(type(document), document.id)} has {size} bytes, the limit is {MAX_DOCUMENT_BYTES}: "
+            "keep what is large in parts"
+        )
+    return body
+
+
+def read_document(kind: type[D], key: str, body: str) -> D:
+    """Return the document of a stored form, or raise Damaged with the document's name."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise Damaged(f"{_name(kind, key)} cannot be read: {field}: {first['msg']}") from error
+
+
+def conflict(document: Document) -> Conflict:
+    """Return the error for a document that is no longer what the caller read."""
+    what = _name(type(document), document.id)
+    return Conflict(f"{what} was replaced since revision {document.revision} was read")
+
+
+def check_search(kind: type[Document], limit: int, equal: Mapping[str, str]) -> None:
+    """Raise ValueError for a page size out of range, or a field that may not be searched by."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise ValueError(f"limit: {limit} is not in 1..{MAX_PAGE}")
+    for field in equal:
+        if field not in kind.indexes:
+            known = ", ".join(kind.indexes) or "no field"
+            raise ValueError(f"{field}: {kind.collection} can be searched by {known}")
+
+
+def check_part(data: bytes) -> None:
+    """Raise ValueError for a part over MAX_PART_BYTES."""
+    if len(data) > MAX_PART_BYTES:
+        raise ValueError(f"part of {len(data)} bytes, the limit is {MAX_PART_BYTES}: split it")
+
+
+def check_member(member: int, expected: int) -> None:
+    """Raise ValueError for a member that the gate does not wait for."""
+    if not 0 <= member < expected:
+        raise ValueError(f"member: {member} is not in 0..{expected - 1}")
+
+
+def check_amounts(amounts: Mapping[str, float]) -> None:
+    """Raise ValueError for an amount that would spoil its sum for good."""
+    for name, amount in amounts.items():
+        if not math.isfinite(amount):
+            raise ValueError(f"{name}: {amount} cannot be added to a sum")
+
+
+def _name(kind: type[Document], key: str) -> str:
+    return f"{kind.__name__} {key!r}"

@@ -1,0 +1,465 @@
+"""What every store promises, on every engine."""
+
+import asyncio
+import itertools
+import json
+import os
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.documents import DOCUMENTS, Document, Job, Model
+from schemas.job import FitSpec
+from store.base import MAX_DOCUMENT_BYTES, MAX_PAGE, MAX_PART_BYTES, Arrivals, Store, change
+from store.errors import Conflict, Damaged, NotFound
+from tests.store.documents import AWKWARD, STRATEGIES
+from tests.store.engines import Engine
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def job(key: str, **fields: object) -> Job:
+    spec = FitSpec(model="m", generator="gmm", data="digits")
+    return Job.model_validate({"id": key, "token": key, "model": "m", "spec": spec} | fields)
+
+
+def counter(key: str, value: int = 0) -> Model:
+    return Model(id=key, released=value)
+
+
+# Documents
+
+
+async def test_inserting_an_id_again_changes_nothing(store: Store) -> None:
+    assert await store.insert(counter("m", 1)) is True
+    assert await store.insert(counter("m", 2)) is False
+    assert (await store.get(Model, "m")).released == 1
+
+
+async def test_one_id_may_be_used_in_every_collection(store: Store) -> None:
+    assert await store.insert(counter("m")) is True
+    assert await store.insert(job("m")) is True
+    assert await store.delete(Model, "m") is True
+    assert (await store.get(Job, "m")).token == "m"
+
+
+async def test_missing_document_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound, match="no Model 'm' in the store"):
+        await store.get(Model, "m")
+    with pytest.raises(NotFound):
+        await store.replace(counter("m"))
+
+
+async def test_deleting_tells_whether_it_was_there(store: Store) -> None:
+    await store.insert(counter("m"))
+    assert await store.delete(Model, "m") is True
+    assert await store.delete(Model, "m") is False
+    with pytest.raises(NotFound):
+        await store.get(Model, "m")
+
+
+async def test_replacing_returns_what_is_stored_from_now_on(store: Store) -> None:
+    await store.insert(counter("m", 1))
+    read = await store.get(Model, "m")
+    replaced = await store.replace(read.model_copy(update={"released": 2}))
+    assert (replaced.revision, replaced.released) == (1, 2)
+    assert await store.get(Model, "m") == replaced
+
+
+async def test_replacing_an_old_revision_conflicts(store: Store) -> None:
+    await store.insert(counter("m", 1))
+    old = await store.get(Model, "m")
+    await store.replace(old.model_copy(update={"released": 2}))
+    with pytest.raises(Conflict, match="Model 'm' was replaced since revision 0 was read"):
+        await store.replace(old.model_copy(update={"released": 3}))
+    assert (await store.get(Model, "m")).released == 2
+
+
+async def test_no_change_of_20_concurrent_writers_is_lost(store: Store, other_store: Store) -> None:
+    await store.insert(counter("m", 0))
+
+    def add_one(model: Model) -> Model:
+        return model.model_copy(update={"released": (model.released or 0) + 1})
+
+    async with asyncio.TaskGroup() as group:
+        for connection in [store, other_store] * 10:
+            group.create_task(change(connection, Model, "m", add_one))
+    final = await store.get(Model, "m")
+    assert (final.released, final.revision) == (20, 20)
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+async def test_every_document_reads_back_as_it_was(
+    store: Store, kind: type[Document], data: st.DataObject
+) -> None:
+    document = data.draw(STRATEGIES[kind])
+    await store.delete(kind, document.id)
+    assert await store.insert(document) is True
+    assert await store.get(kind, document.id) == document
+    assert await store.find(kind) == [document]
+    assert await store.delete(kind, document.id) is True
+
+
+def test_every_document_type_has_a_round_trip() -> None:
+    assert set(STRATEGIES) == set(DOCUMENTS)
+
+
+async def test_field_of_a_newer_program_is_ignored(store: Store, engine: Engine) -> None:
+    await store.insert(counter("m", 7))
+    body = json.loads(counter("m", 7).model_dump_json()) | {"invented": "later"}
+    engine.back_door.rewrite(Model, "m", json.dumps(body))
+    assert (await store.get(Model, "m")).released == 7
+
+
+@pytest.mark.parametrize("body", ['{"id": "m", "released": "many"}', "[]", "{}"])
+async def test_unreadable_document_is_damaged_and_named(
+    store: Store, engine: Engine, body: str
+) -> None:
+    await store.insert(counter("m"))
+    engine.back_door.rewrite(Model, "m", body)
+    with pytest.raises(Damaged, match="Model 'm' cannot be read"):
+        await store.get(Model, "m")
+    with pytest.raises(Damaged, match="Model 'm' cannot be read"):
+        await store.find(Model)
+
+
+async def test_document_over_the_limit_is_refused(store: Store) -> None:
+    large = job("j", rejected={"x" * MAX_DOCUMENT_BYTES: 1})
+    with pytest.raises(ValueError, match=r"Job 'j' has \d+ bytes, the limit is"):
+        await store.insert(large)
+
+
+async def test_document_near_the_limit_is_kept(store: Store) -> None:
+    large = job("j", rejected={"x" * (MAX_DOCUMENT_BYTES - 4096): 1})
+    await store.insert(large)
+    assert await store.get(Job, "j") == large
+
+
+# Search
+
+
+async def test_pages_are_newest_first_without_gaps_or_repeats(store: Store) -> None:
+    times = [NOON + timedelta(microseconds=i // 3) for i in range(50)]  # three of each
+    for number, created in enumerate(times):
+        await store.insert(Model(id=f"m{number * 7 % 50:02}", created=created))
+
+    pages: list[list[Model]] = []
+    while not pages or pages[-1]:
+        before = pages[-1][-1] if pages else None
+        pages.append(await store.find(Model, limit=7, before=before))
+
+    found = list(itertools.chain.from_iterable(pages))
+    assert [len(page) for page in pages] == [7] * 7 + [1, 0]
+    assert len({model.id for model in found}) == 50
+    assert found == sorted(found, key=lambda model: (model.created, model.id), reverse=True)
+
+
+async def test_order_follows_time_not_its_notation(store: Store) -> None:
+    east = timezone(timedelta(hours=9))
+    moments = [NOON, NOON + timedelta(microseconds=1), (NOON + timedelta(hours=1)).astimezone(east)]
+    for number, created in enumerate(moments):
+        await store.insert(Model(id=f"m{number}", created=created))
+    assert [model.id for model in await store.find(Model)] == ["m2", "m1", "m0"]
+
+
+async def test_search_finds_what_has_all_the_values(store: Store) -> None:
+    for number in range(12):
+        state = "failed" if number % 2 else "completed"
+        await store.insert(job(f"j{number}", model=f"m{number % 3}", state=state, created=NOON))
+    found = await store.find(Job, model="m1", state="failed")
+    assert [each.id for each in found] == ["j7", "j1"]
+    assert await store.find(Job, model="m1", state="failed", before=found[0]) == found[1:]
+    assert await store.find(Job, model="m1", state="cancelled") == []
+
+
+async def test_search_sees_the_latest_replacement(store: Store) -> None:
+    await store.insert(job("j"))
+    await store.replace((await store.get(Job, "j")).model_copy(update={"state": "failed"}))
+    assert await store.find(Job, state="submitted") == []
+    assert [each.id for each in await store.find(Job, state="failed")] == ["j"]
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+async def test_search_takes_values_literally(store: Store, value: str) -> None:
+    await store.insert(job("j", token=value))
+    await store.insert(job("other"))
+    assert [each.id for each in await store.find(Job, token=value)] == ["j"]
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+async def test_every_declared_index_can_be_searched(store: Store, kind: type[Document]) -> None:
+    for field in kind.indexes:
+        absent: dict[str, Any] = {field: "absent"}
+        assert await store.find(kind, **absent) == []
+
+
+async def test_search_by_another_field_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="reason: jobs can be searched by token, model, state"):
+        await store.find(Job, reason="x")
+
+
+@pytest.mark.parametrize("limit", [0, -1, MAX_PAGE + 1])
+async def test_page_size_out_of_range_is_refused(store: Store, limit: int) -> None:
+    with pytest.raises(ValueError, match=f"limit: {limit} is not in 1..{MAX_PAGE}"):
+        await store.find(Job, limit=limit)
+
+
+# Gates
+
+
+async def test_gate_completes_with_the_last_member_in_the_order_of_members(store: Store) -> None:
+    assert await store.arrive("g", 2, "c", 3) == Arrivals(1, None)
+    assert await store.arrive("g", 0, "a", 3) == Arrivals(2, None)
+    assert await store.arrive("g", 1, "b", 3) == Arrivals(3, ["a", "b", "c"])
+
+
+async def test_repeated_member_keeps_its_first_value_and_learns_how_things_stand(
+    store: Store,
+) -> None:
+    await store.arrive("g", 0, "first", 2)
+    assert await store.arrive("g", 0, "second", 2) == Arrivals(1, None)
+    assert await store.arrive("g", 1, "b", 2) == Arrivals(2, ["first", "b"])
+    assert await store.arrive("g", 0, "third", 2) == Arrivals(2, ["first", "b"])
+
+
+async def test_members_are_ordered_by_number(store: Store) -> None:
+    for member in range(11):
+        await store.arrive("g", member, str(member), 12)
+    last = await store.arrive("g", 11, "11", 12)
+    assert last.values == [str(member) for member in range(12)]
+
+
+@pytest.mark.parametrize("value", ["$values", "", *AWKWARD])
+async def test_value_of_a_member_is_taken_literally(store: Store, value: str) -> None:
+    assert await store.arrive("g", 0, value, 1) == Arrivals(1, [value])
+
+
+async def test_closed_gate_is_forgotten(store: Store) -> None:
+    await store.arrive("g", 0, "a", 1)
+    await store.arrive("other", 0, "b", 2)
+    await store.close_gate("g")
+    await store.close_gate("g")
+    assert await store.arrive("g", 0, "z", 1) == Arrivals(1, ["z"])
+    assert await store.arrive("other", 1, "c", 2) == Arrivals(2, ["b", "c"])
+
+
+@pytest.mark.parametrize("member", [-1, 3])
+async def test_member_that_is_not_expected_is_refused(store: Store, member: int) -> None:
+    with pytest.raises(ValueError, match=f"member: {member} is not in 0..2"):
+        await store.arrive("g", member, "x", 3)
+
+
+async def test_concurrent_arrivals_agree(store: Store, other_store: Store) -> None:
+    """50 members come three times each, with other values, over two connections."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(connection.arrive("g", member, f"{member}.{turn}", 50))
+            for turn, connection in enumerate([store, other_store, store])
+            for member in range(50)
+        ]
+    answers = [task.result() for task in tasks]
+    final = await store.arrive("g", 0, "late", 50)
+    complete = [answer.values for answer in answers if answer.values]
+    assert final.values is not None
+    assert [value.partition(".")[0] for value in final.values] == [str(n) for n in range(50)]
+    assert complete
+    assert all(values == final.values for values in complete)
+    assert {answer.count for answer in answers} == set(range(1, 51))
+    assert all((answer.count == 50) == bool(answer.values) for answer in answers)
+
+
+# Tallies
+
+
+async def test_tally_adds_up(store: Store) -> None:
+    assert await store.tallies("j") == {}
+    await store.tally("j", {"generation.seconds": 1.5, "bytes": 10})
+    await store.tally("j", {"generation.seconds": 0.25})
+    await store.tally("j", {})
+    await store.tally("other", {"bytes": 1})
+    assert await store.tallies("j") == {"generation.seconds": 1.75, "bytes": 10.0}
+
+
+async def test_concurrent_tallies_are_all_counted(store: Store, other_store: Store) -> None:
+    async with asyncio.TaskGroup() as group:
+        for connection in [store, other_store] * 25:
+            group.create_task(connection.tally("j", {"a": 1, "b.c": 2}))
+    assert await store.tallies("j") == {"a": 50.0, "b.c": 100.0}
+
+
+async def test_tally_takes_any_name(store: Store) -> None:
+    amounts = {name: float(number) for number, name in enumerate(AWKWARD, start=1)}
+    await store.tally("j", amounts)
+    assert await store.tallies("j") == amounts
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf")])
+async def test_amount_that_would_spoil_a_sum_is_refused(store: Store, amount: float) -> None:
+    with pytest.raises(ValueError, match=r"a\.b: (nan|inf) cannot be added"):
+        await store.tally("j", {"a.b": amount})
+
+
+# Parts
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 1024 * 1024 + 1, 20 * 1024 * 1024])
+async def test_part_reads_back_as_it_was(store: Store, engine: Engine, size: int) -> None:
+    data = os.urandom(size)
+    digest = await store.put_part(data, "me")
+    assert await store.get_part(digest) == data
+    assert engine.back_door.kept_bytes() == size
+
+
+async def test_equal_bytes_are_kept_once_and_dropped_after_both_owners(
+    store: Store, engine: Engine
+) -> None:
+    digest = await store.put_part(b"same", "a")
+    assert await store.put_part(b"same", "b") == digest
+    assert await store.put_part(b"same", "b") == digest
+    assert engine.back_door.kept_bytes() == 4
+
+    assert await store.drop_parts("a") == 1
+    assert await store.get_part(digest) == b"same"
+    assert await store.drop_parts("b") == 1
+    with pytest.raises(NotFound):
+        await store.get_part(digest)
+    assert engine.back_door.kept_bytes() == 0
+
+
+async def test_named_parts_are_dropped_alone(store: Store) -> None:
+    first, second, third = [await store.put_part(data, "me") for data in (b"1", b"2", b"3")]
+    assert await store.drop_parts("me", first, third, "0" * 64) == 2
+    assert await store.get_part(second) == b"2"
+    for dropped in (first, third):
+        with pytest.raises(NotFound):
+            await store.get_part(dropped)
+
+
+async def test_dropping_again_or_nothing_is_no_error(store: Store) -> None:
+    await store.put_part(b"data", "me")
+    assert await store.drop_parts("nobody") == 0
+    assert await store.drop_parts("me") == 1
+    assert await store.drop_parts("me") == 0
+
+
+async def test_dropped_part_can_come_back(store: Store) -> None:
+    await store.put_part(b"data", "me")
+    await store.drop_parts("me")
+    digest = await store.put_part(b"data", "me")
+    assert await store.get_part(digest) == b"data"
+
+
+async def test_unknown_part_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound, match="no part '0000"):
+        await store.get_part("0" * 64)
+
+
+async def test_part_with_other_bytes_is_damaged(store: Store, engine: Engine) -> None:
+    digest = await store.put_part(b"data", "me")
+    engine.back_door.spoil_part(digest)
+    with pytest.raises(Damaged, match=f"part {digest}"):
+        await store.get_part(digest)
+
+
+async def test_part_over_the_limit_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="the limit is"):
+        await store.put_part(bytes(MAX_PART_BYTES + 1), "me")
+
+
+async def test_concurrent_puts_of_equal_bytes_keep_one(
+    store: Store, other_store: Store, engine: Engine
+) -> None:
+    data = os.urandom(100_000)
+    async with asyncio.TaskGroup() as group:
+        for number, connection in enumerate([store, other_store] * 10):
+            group.create_task(connection.put_part(data, f"owner-{number % 15}"))
+    assert engine.back_door.kept_bytes() == len(data)
+
+
+async def test_claimed_part_is_there_whatever_others_put_and_drop(
+    store: Store, other_store: Store, engine: Engine
+) -> None:
+    data = os.urandom(10_000)
+
+    async def live(connection: Store, owner: str) -> None:
+        for _ in range(15):
+            digest = await connection.put_part(data, owner)
+            assert await connection.get_part(digest) == data
+            assert await connection.drop_parts(owner) == 1
+
+    async with asyncio.TaskGroup() as group:
+        for number, connection in enumerate([store, other_store] * 6):
+            group.create_task(live(connection, f"owner-{number}"))
+    assert engine.back_door.kept_bytes() == 0
+
+
+async def test_reader_without_a_claim_finds_a_part_whole_or_not_at_all(
+    store: Store, other_store: Store
+) -> None:
+    data = os.urandom(3_000_000)
+    digest = await store.put_part(data, "me")
+    await store.drop_parts("me")
+    finished = asyncio.Event()
+
+    async def write() -> None:
+        for _ in range(15):
+            await store.put_part(data, "me")
+            await store.drop_parts("me")
+        finished.set()
+
+    async def read() -> None:
+        while not finished.is_set():
+            try:
+                assert await other_store.get_part(digest) == data
+            except NotFound:
+                continue
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write())
+        group.create_task(read())
+
+
+# The store as a whole
+
+
+async def test_cancelled_calls_leave_a_store_that_works(store: Store) -> None:
+    for ticks in range(30):
+        async with asyncio.TaskGroup() as group:
+            put = group.create_task(store.put_part(b"%d" % ticks, "me"))
+            arrive = group.create_task(store.arrive("g", ticks, "x", 31))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            put.cancel()
+            arrive.cancel()
+    for member in range(31):
+        last = await store.arrive("g", member, "x", 31)
+    assert last.values == ["x"] * 31
+    digest = await store.put_part(b"data", "me")
+    assert await store.get_part(digest) == b"data"
+
+
+async def test_what_was_written_is_there_for_the_next_to_open(engine: Engine) -> None:
+    async with engine.open() as store:
+        await store.insert(counter("m", 1))
+        digest = await store.put_part(b"data", "me")
+        await store.arrive("g", 0, "a", 2)
+        await store.tally("j", {"seconds": 1})
+    async with engine.open() as store:
+        assert (await store.get(Model, "m")).released == 1
+        assert await store.get_part(digest) == b"data"
+        assert await store.arrive("g", 1, "b", 2) == Arrivals(2, ["a", "b"])
+        assert await store.tallies("j") == {"seconds": 1.0}
+
+
+async def test_ping_names_the_engine_and_its_version(store: Store) -> None:
+    assert (await store.ping()).split()[0] in ("SQLite", "MongoDB")
+    assert (await store.ping()).split()[1][0].isdigit()
