@@ -30,8 +30,8 @@ OLD, NEW = tuple("01234"), tuple("56789")
 DEVICE = "demo-device"
 FITS: dict[str, dict[str, Any]] = {
     "original": {"budget": 20},
-    "gmm": {},
-    "gan": {"steps": 1500},
+    "gmm": {"components": 5, "dimensions": 24},
+    "gan": {"steps": 700},
     "ga": {},
 }
 COUNTS = {"original": 20, "gmm": 150, "gan": 150, "ga": 100}

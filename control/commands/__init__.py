@@ -1,0 +1,1 @@
+"""The nouns of the command line, one file each: arguments in, verbs called, results printed."""

@@ -1,0 +1,193 @@
+"""Jobs: ask for one, watch it, end it, ask again.
+
+A job is a document; a message only says that it is there. Both may be repeated: the id of a job with a token follows
+from the token, and the id of its message from the job's attempt.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from pydantic import BaseModel, ConfigDict
+
+from bus.bus import Bus
+from bus.errors import BusError
+from control.verbs import requests
+from control.verbs.errors import Refused
+from control.verbs.pages import page as page_of
+from control.verbs.watching import end_of, watch
+from schemas.documents import TERMINAL, Job, JobState
+from schemas.flow import Progress, RehearsalRequested
+from schemas.job import Spec
+from schemas.message import derived_id
+from store.base import Store, change
+from store.errors import NotFound
+from store.jobs import finish
+
+OnProgress = Callable[[Progress], None]
+
+
+class JobDetail(BaseModel):
+    """A job, and what it has cost so far: sums by `<stage>.messages|seconds|bytes_in|bytes_out`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: Job
+    tallies: dict[str, float]
+
+
+async def submit(store: Store, bus: Bus, spec: Spec, token: str = "") -> Job:
+    """Check a specification, keep it as a job, and ask for it to be done.
+
+    Args:
+        store: Where the job is kept.
+        bus: Where it is asked for.
+        spec: What to do.
+        token: The publisher's own name for this request. Submitting it again returns the same job, and asks for it
+            once more if nobody has begun.
+
+    Raises:
+        Invalid: A field is wrong; nothing was written.
+        Refused: The token names another job.
+        BusError: It could not be asked for; the job has failed and may be retried.
+
+    """
+    job = Job(id=_id(token), token=token, model=spec.model, spec=spec)
+    there = await _existing(store, job)
+    if there is None:
+        await requests.check(store, spec)
+        if await store.insert(job):
+            await _ask(store, bus, job)
+            return job
+        there = await store.get(Job, job.id)
+    if there.spec != spec:
+        problem = f"token {token!r} is that of {there.id}, which asks for something else"
+        raise Refused(problem, "give this request a token of its own")
+    if there.state == "submitted":
+        await bus.publish(_request(there))
+    return there
+
+
+async def page(
+    store: Store,
+    limit: int = 100,
+    before: str | None = None,
+    *,
+    model: str | None = None,
+    state: JobState | None = None,
+) -> list[Job]:
+    """Return jobs, newest first."""
+    return await page_of(store, Job, limit, before, model=model, state=state)
+
+
+async def show(store: Store, key: str) -> JobDetail:
+    """Return a job with its costs, or raise NotFound."""
+    return JobDetail(job=await store.get(Job, key), tallies=await store.tallies(key))
+
+
+async def cancel(store: Store, bus: Bus, key: str) -> Job:
+    """End a job without a result. Whoever works on it stops at its next message.
+
+    Raises:
+        Refused: It is over already.
+
+    """
+    job = await store.get(Job, key)
+    if not job.is_over:
+        job = await finish(store, job, "cancelled", "cancelled on request")
+    if job.state != "cancelled":
+        raise Refused(f"{key} is already {job.state}", f"see `rdg job show {key}`")
+    with suppress(BusError):  # for watchers only, and they look at the store as well
+        await bus.publish(end_of(job))
+    return job
+
+
+async def retry(store: Store, bus: Bus, key: str) -> Job:
+    """Ask again for a job that ended without a result, as its next attempt.
+
+    Raises:
+        Invalid: What it needs is no longer there; nothing was written.
+        Refused: It is running, or has a result.
+        BusError: It could not be asked for; it may be retried again.
+
+    """
+    job = await store.get(Job, key)
+    if job.state != "submitted":  # one that is may never have been asked for: do it now
+        await requests.check(store, job.spec)
+        job = await change(store, Job, key, _again)
+    await _ask(store, bus, job)
+    return job
+
+
+async def wait(
+    store: Store,
+    bus: Bus,
+    key: str,
+    timeout_s: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> Job:
+    """Return the job once it is over; `on_progress` is told of every step before.
+
+    Raises:
+        TimeoutError: It is not over after `timeout_s`; it goes on.
+
+    """
+    deadline = asyncio.timeout(timeout_s)
+    try:
+        async with deadline, watch(bus, store, key) as steps:
+            async for step in steps:
+                if on_progress and step.state not in TERMINAL:
+                    on_progress(step)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise TimeoutError(f"{key} is not over after {timeout_s:g} s; it goes on") from error
+    return await store.get(Job, key)
+
+
+def _id(token: str) -> str:
+    digits = sha256(token.encode()).hexdigest()[:12] if token else secrets.token_hex(6)
+    return f"j-{digits}"
+
+
+async def _existing(store: Store, job: Job) -> Job | None:
+    if not job.token:
+        return None
+    try:
+        return await store.get(Job, job.id)
+    except NotFound:
+        return None
+
+
+def _request(job: Job) -> RehearsalRequested:
+    return RehearsalRequested(id=derived_id(job.run), job=job.id)
+
+
+async def _ask(store: Store, bus: Bus, job: Job) -> None:
+    """Publish the request, or end the job: one that nobody will ever begin must not look as if it waited."""
+    try:
+        await bus.publish(_request(job))
+    except BusError as error:
+        await finish(store, job, "failed", f"it could not be asked for: {error}")
+        error.add_note(f"{job.id} has failed; `rdg job retry {job.id}` asks again")
+        raise
+
+
+def _again(job: Job) -> Job:
+    if job.state not in ("failed", "cancelled", "rejected"):
+        problem = f"{job.id} is {job.state}"
+        raise Refused(problem, "only a failed, cancelled or rejected job can be retried")
+    update = {
+        "state": "submitted",
+        "attempt": job.attempt + 1,
+        "reason": "",
+        "base": None,
+        "fitted": {},
+        "rejected": {},
+        "result": None,
+        "updated": datetime.now(UTC),
+    }
+    return job.model_copy(update=update)
