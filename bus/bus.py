@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol, TypeVar, cast
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ M = TypeVar("M", bound=Message)
 
 CLAIM = "ce-dataref"  # CloudEvents' name for a body that is kept elsewhere
 SIZE = "rdg-bytes"  # how large that body is
+IN_FLIGHT = 128  # unconfirmed publishes at a time: more gain nothing
 
 
 class Parts(Protocol):
@@ -69,22 +71,27 @@ class Bus:
         return size
 
     async def publish_all(self, messages: Iterable[Message], cause: Envelope | None = None) -> int:
-        """Publish many, their confirms in flight together; return the sum of their bytes."""
-        listed = list(messages)
-        if len(listed) == 1:
-            return await self.publish(listed[0], cause)
-        window = asyncio.Semaphore(128)
+        """Publish many, their confirms in flight together; return the sum of their bytes.
 
-        async def one(message: Message) -> int:
-            async with window:
-                return await self.publish(message, cause)
+        When one fails, those in flight are left unconfirmed, the rest unsent, and its error is raised.
+        """
+        remaining = iter(messages)
+        first = list(islice(remaining, IN_FLIGHT))
+        if len(first) == 1:
+            return await self.publish(first[0], cause)
+
+        async def lane(message: Message) -> int:
+            size = await self.publish(message, cause)
+            for following in remaining:
+                size += await self.publish(following, cause)
+            return size
 
         try:
             async with asyncio.TaskGroup() as group:
-                sent = [group.create_task(one(message)) for message in listed]
+                lanes = [group.create_task(lane(message)) for message in first]
         except* Exception as failures:  # noqa: BLE001  re-raised: the caller knows single errors only
             raise _first(failures) from None
-        return sum(task.result() for task in sent)
+        return sum(task.result() for task in lanes)
 
     async def open(self, envelope: Envelope, *kinds: type[M]) -> M:
         """Return the message in an envelope, fetching its body if it was left in the store.

@@ -1,14 +1,18 @@
 """The transport inside one process: for `rdg up`, the demo and tests. Nothing outlives the process."""
 
 import asyncio
+import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bus.errors import Busy, Unroutable
-from bus.inflight import InFlight
+from bus.tasks import tasks
 from bus.transport import Envelope, Receiver, Since, Subscription, Topology, dead_headers
+
+log = logging.getLogger("rdg.bus")
 
 QUEUE_LIMIT = 100_000
 LOG_LIMIT = 10_000
@@ -25,6 +29,10 @@ class _Log:
         if since == "first":
             return 0
         return self.next_offset - (1 if since == "newest" and self.entries else 0)
+
+    def since(self, offset: int) -> list[tuple[int, Envelope]]:
+        count = min(self.next_offset - offset, len(self.entries))
+        return [self.entries[index] for index in range(-count, 0)]
 
 
 class _Active:
@@ -72,33 +80,30 @@ class MemoryTransport:
         self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive."""
+        waiting = self._queue(queue)
         running: set[asyncio.Task[None]] = set()
-        in_flight = InFlight()
         slots = asyncio.Semaphore(prefetch)
 
-        async def settle(delivery: _Delivery) -> None:
-            with in_flight:
-                try:
-                    await receiver(delivery)
-                finally:
-                    slots.release()
-                    if not delivery.is_settled:
-                        self._put(delivery)
+        def finished(delivery: _Delivery, task: asyncio.Task[None]) -> None:
+            running.discard(task)
+            slots.release()
+            if not delivery.is_settled:
+                self._put(delivery)
 
         async def pump(group: asyncio.TaskGroup) -> None:
             while True:
                 await slots.acquire()
-                task = group.create_task(settle(await self._queues[queue].get()))
+                delivery = await waiting.get()
+                task = group.create_task(delivery.given_to(receiver))
                 running.add(task)
-                task.add_done_callback(running.discard)
+                task.add_done_callback(partial(finished, delivery))
 
-        async with asyncio.TaskGroup() as group:
+        async with tasks() as group:
             pumping = group.create_task(pump(group), name=f"receive {queue}")
             yield _Active()
             pumping.cancel()
-            await in_flight.drained(grace_s)
-            for task in running:
-                task.cancel()
+            if running:
+                await asyncio.wait(running, timeout=grace_s)
 
     @asynccontextmanager
     async def follow(self, key: str, since: Since) -> AsyncIterator[AsyncIterator[Envelope]]:
@@ -112,7 +117,7 @@ class MemoryTransport:
                 async with log.grown:
                     while log.next_offset <= offset:
                         await log.grown.wait()
-                    fresh = [entry for entry in log.entries if entry[0] >= offset]
+                    fresh = log.since(offset)
                 for position, envelope in fresh:
                     offset = position + 1
                     yield envelope
@@ -121,11 +126,17 @@ class MemoryTransport:
 
     async def depth(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
-        return self._queues[queue].qsize()
+        return self._queue(queue).qsize()
 
     async def dead(self, queue: str, limit: int) -> list[Envelope]:
         """Return up to `limit` dead letters of a queue."""
+        self._queue(queue)
         return list(self._dead[queue])[:limit]
+
+    def _queue(self, name: str) -> "asyncio.Queue[_Delivery]":
+        if name not in self._queues:
+            raise Unroutable(name)
+        return self._queues[name]
 
     def _put(self, delivery: "_Delivery") -> None:
         self._queues[delivery.queue].put_nowait(delivery)
@@ -144,6 +155,13 @@ class _Delivery:
     envelope: Envelope
     attempt: int = 1
     is_settled: bool = False
+
+    async def given_to(self, receiver: Receiver) -> None:
+        """Run the receiver; whatever it raises, the subscription goes on."""
+        try:
+            await receiver(self)
+        except Exception:
+            log.exception("bus: the receiver of %s failed", self.queue)
 
     async def ack(self) -> None:
         self.is_settled = True

@@ -9,6 +9,7 @@ A handler may run twice with the same message. Its outputs have the same ids eac
 input's id; what it writes to the store it writes by id.
 """
 
+import logging
 import time
 import traceback
 from collections import Counter, OrderedDict
@@ -25,6 +26,8 @@ from schemas.message import UNSTAMPED, Message, derived_id
 
 In = TypeVar("In", bound=Message)
 Out = TypeVar("Out", bound=Message)
+
+log = logging.getLogger("rdg.bus")
 
 RECENT = 4096
 LONGEST_RETRY_S = 60.0
@@ -194,8 +197,8 @@ class _Desk:
             stamped = _stamp(outputs, message.id, self.stage.name)
             report.bytes_out = await self.bus.publish_all(stamped, delivery.envelope)
             await self.terms.observe(report.settlement("done"))
+            self._remember(message.id)
         await delivery.ack()
-        self._remember(message.id)
 
     async def _again(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
         if delivery.attempt >= self.terms.attempts:
@@ -207,9 +210,13 @@ class _Desk:
     async def _bury(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
         try:
             await self.terms.observe(report.settlement("buried", _reason(error)))
-        except self.terms.transient as unavailable:
+        except self.passing as unavailable:
             await delivery.retry(LONGEST_RETRY_S, _reason(unavailable))
             return
+        except BusUnavailable:
+            raise
+        except Exception:
+            log.exception("the end of a message of %s could not be noted", self.stage.name)
         await delivery.bury(_reason(error), "".join(traceback.format_exception(error))[-8192:])
 
     def _remember(self, key: UUID) -> None:

@@ -109,8 +109,9 @@ class Transport(Protocol):
     ) -> AbstractAsyncContextManager[Subscription]:
         """Take from a queue while the context is open, at most `prefetch` at a time.
 
-        Leaving the context stops taking, waits up to `grace_s` for running receivers, then cancels them; what they
-        had not settled is delivered again. A lost connection heals by itself.
+        Leaving the context stops taking, waits up to `grace_s` for running receivers, then cancels them; leaving it
+        by an error cancels them at once. What they had not settled is delivered again. A receiver should not raise:
+        that is logged, and its message is delivered again. A lost connection heals by itself.
         """
         ...
 
@@ -121,13 +122,14 @@ class Transport(Protocol):
         ...
 
     async def depth(self, queue: str) -> int:
-        """Return how many messages wait in a queue."""
+        """Return how many messages wait in a queue. Raises Unroutable if there is no such queue."""
         ...
 
     async def dead(self, queue: str, limit: int) -> list[Envelope]:
-        """Return up to `limit` dead letters of a queue, oldest first, and leave them there.
+        """Return up to `limit` dead letters of a queue, in no certain order, and leave them there.
 
-        Their headers carry `rdg-reason`, `rdg-attempt`, `rdg-queue` and, from a handler, `rdg-trace`.
+        Their headers carry `rdg-reason`, `rdg-attempt`, `rdg-queue` and, from a handler, `rdg-trace`. Raises
+        Unroutable if there is no such queue.
         """
         ...
 

@@ -1,0 +1,48 @@
+"""One of each transport, empty, under the same contract."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from bus.local import LocalTransport, serve
+from bus.memory import MemoryTransport
+from bus.rabbit import RabbitTransport
+from bus.transport import Transport
+
+Open = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Transport]]
+
+
+@asynccontextmanager
+async def _memory(_: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    yield MemoryTransport()
+
+
+@asynccontextmanager
+async def _local(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    path = request.getfixturevalue("tmp_path") / "bus.sock"
+    async with serve(MemoryTransport(), path), LocalTransport.connect(str(path)) as transport:
+        yield transport
+
+
+@asynccontextmanager
+async def _rabbit(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    url, namespace = request.getfixturevalue("amqp_url"), request.getfixturevalue("bus_prefix")
+    async with RabbitTransport.connect(url, namespace) as transport:
+        yield transport
+
+
+OPEN: dict[str, Open] = {"memory": _memory, "local": _local, "rabbit": _rabbit}
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "local",
+        pytest.param("rabbit", marks=pytest.mark.rabbit),
+    ]
+)
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    """An open transport that nothing was declared on."""
+    async with OPEN[request.param](request) as opened:
+        yield opened

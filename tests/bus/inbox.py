@@ -1,0 +1,78 @@
+"""What a test's receiver was given, and waiting for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from bus.transport import Delivery, Envelope, Queue, Topology, Transport
+
+PATIENCE_S = 30.0
+
+T = TypeVar("T")
+
+ORDERS = Queue("packing.orders", "orders")
+TOPOLOGY = Topology((ORDERS,))
+
+
+def envelope(body: bytes = b"x", key: str = "orders", name: str = "1") -> Envelope:
+    return Envelope(key, name, body, {"ce-id": name, "ce-type": "io.rdg.orders", "ce-subject": "j"})
+
+
+class Inbox:
+    """A receiver that notes each delivery, then acknowledges it or does what it was told instead."""
+
+    def __init__(self, settle: Callable[[Delivery], Awaitable[object]] | None = None) -> None:
+        self.deliveries: list[Delivery] = []
+        self._settle = settle
+
+    async def __call__(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        if self._settle is None:
+            await delivery.ack()
+        else:
+            await self._settle(delivery)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.envelope.body for delivery in self.deliveries]
+
+    async def holds(self, count: int) -> None:
+        await until(lambda: len(self.deliveries) >= count)
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], suits: Callable[[T], bool]) -> T:
+    """Ask until the answer suits, for what no event tells of."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not suits(answer := await ask()):  # noqa: ASYNC110  there is no event
+            await asyncio.sleep(0.01)
+    return answer
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async def ask() -> bool:
+        return condition()
+
+    await eventually(ask, bool)
+
+
+async def until_depth(transport: Transport, queue: str, depth: int) -> None:
+    await eventually(lambda: transport.depth(queue), lambda answer: answer == depth)
+
+
+async def until_dead(transport: Transport, queue: str, count: int) -> list[Envelope]:
+    return await eventually(lambda: transport.dead(queue, 100), lambda found: len(found) >= count)
+
+
+@asynccontextmanager
+async def receiving(
+    transport: Transport, inbox: Inbox, prefetch: int = 10, grace_s: float = 5.0
+) -> AsyncIterator[None]:
+    async with transport.receive(ORDERS.name, inbox, prefetch, grace_s):
+        yield
+
+
+async def taken(entries: AsyncIterator[Envelope], count: int) -> list[bytes]:
+    """The bodies of the next entries of a log."""
+    async with asyncio.timeout(PATIENCE_S):
+        return [(await anext(entries)).body for _ in range(count)]
