@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
-from pydantic import SecretStr
+from pydantic import ValidationError
 
+from bus.errors import BusUnavailable
 from schemas.settings import Settings
+from store.errors import StoreUnavailable
 from workers.pipeline import installed
 from workers.process import up as run_up
 from workers.process import work
@@ -35,8 +37,9 @@ def worker(
 
     Example: rdg worker generation prediction --bus amqp://guest:guest@localhost/ --store mongodb://localhost/rdg
     """
-    settings = _settings(bus, store)
-    _run(lambda stop: work(settings, stages, stop), log_level)
+    with _errors_in_one_line():
+        settings = _settings(bus=bus, store=store)
+        _run(lambda stop: work(settings, stages, stop), log_level)
 
 
 def up(
@@ -51,13 +54,34 @@ def up(
 
     Example: rdg up
     """
-    settings = Settings() if home is None else Settings(home=home)
-    _run(lambda stop: run_up(settings, stop), log_level)
+    with _errors_in_one_line():
+        settings = _settings(home=home)
+        _run(lambda stop: run_up(settings, stop), log_level)
 
 
-def _settings(bus: str, store: str) -> Settings:
-    given = {name: SecretStr(url) for name, url in (("bus", bus), ("store", store)) if url}
-    return Settings().model_copy(update=given)
+def _settings(**flags: Any) -> Settings:
+    """Return the settings of the environment and of the flags that were given."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value})
+    except ValidationError as error:  # whose own text shows the values, and some are secret
+        wrong = [f"RDG_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        raise ValueError("; ".join(wrong)) from None
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """End the process with a line and the exit code that every `rdg` command has for such an error."""
+    try:
+        yield
+    except (BusUnavailable, StoreUnavailable) as error:
+        _fail(error, 2)
+    except ValueError as error:
+        _fail(error, 4)
+
+
+def _fail(error: Exception, exit_code: int) -> NoReturn:
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    raise typer.Exit(exit_code) from error
 
 
 def _run(main: Callable[[asyncio.Event], Awaitable[None]], log_level: str) -> None:
@@ -91,7 +115,7 @@ def _one_thread_a_product() -> AbstractContextManager[None]:
     the work itself as soon as anything else runs; and the cores are there for other messages and other workers.
     """
     try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has none
+        from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()
     return cast(AbstractContextManager[None], threadpool_limits(1))

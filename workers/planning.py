@@ -63,7 +63,7 @@ async def _plan_fit(store: Store, job: Job, spec: FitSpec, is_fitted: bool) -> A
         yield report(job, "planning")
         return
     if spec.delete_originals:
-        await store.delete(Dataset, spec.data)  # first, so that no document is left without its samples
+        await store.delete(Dataset, spec.data)  # first: no document is left without its samples
         await store.drop_parts(f"data/{spec.data}")
     yield report(await finish(store, job, "completed", result=fitted_id(job)), "planning")
 

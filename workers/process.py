@@ -7,9 +7,15 @@ Embedded (`rdg up`): all stages, the in-memory bus, and a socket for other proce
 import asyncio
 import logging
 import os
+import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from bus.bus import Bus
 from bus.connect import connect
+from bus.errors import BusUnavailable
 from bus.local import serve
 from bus.memory import MemoryTransport
 from bus.stage import AnyStage, Settlement, Terms, attend, topology
@@ -32,17 +39,25 @@ from store.base import MAX_PAGE, Store
 from store.connect import open_store
 from store.errors import NotFound, StoreUnavailable
 from store.jobs import finish
-from workers.pipeline import installed, load_all
+from workers.pipeline import described, installed, load_all
 from workers.releasing import release_of
 from workers.resources import Resources, report
 
 D = TypeVar("D", bound=Document)
+Opened = TypeVar("Opened")
+
+SERVED = ("amqp", "amqps", "unix", "mongodb", "mongodb+srv")
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 
 log = logging.getLogger("rdg.worker")
 
 
+class Stopped(Exception):
+    """The process was told to stop while it waited for a server."""
+
+
 async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -> None:
-    """Attend the wanted stages on the bus and store of the settings until `stop`.
+    """Attend the wanted stages on the bus and store of the settings until `stop`; waits for both to be there.
 
     Args:
         settings: Where the bus and the store are, and the limits.
@@ -51,16 +66,56 @@ async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -
 
     Raises:
         ValueError: There is no such stage or generator.
+        BusUnavailable, StoreUnavailable: Their URL is not one that waiting helps.
 
     """
-    async with (
-        open_store(settings.store_url, settings.cache_bytes) as store,
-        connect(settings.bus_url, settings.namespace) as transport,
-        attending(transport, store, settings, wanted) as subscriptions,
-    ):
-        log.info("ready: %s (%d queues)", " ".join(wanted), len(subscriptions))
-        await stop.wait()
-        log.info("stopping: up to %.0f s for what runs", settings.grace_s)
+    _chosen(described(installed(), generators.installed()), wanted)  # before it waits for anything
+    store_url, bus_url = settings.store_url, settings.bus_url
+    with suppress(Stopped):
+        async with (
+            patiently(
+                store_url, lambda: open_store(store_url, settings.cache_bytes), stop
+            ) as store,
+            patiently(bus_url, lambda: connect(bus_url, settings.namespace), stop) as transport,
+            attending(transport, store, settings, wanted) as subscriptions,
+        ):
+            log.info("ready: %s (%d queues)", " ".join(wanted), len(subscriptions))
+            await stop.wait()
+            log.info("stopping: up to %.0f s for what runs", settings.grace_s)
+
+
+@asynccontextmanager
+async def patiently(
+    url: str, open_once: Callable[[], AbstractAsyncContextManager[Opened]], stop: asyncio.Event
+) -> AsyncIterator[Opened]:
+    """Open what a server at `url` serves as soon as it does, with growing pauses; each try says what is wrong.
+
+    Only a server is waited for: a file that cannot be opened or an unknown scheme is an error at once.
+
+    Raises:
+        Stopped: `stop` was set before it could be opened.
+
+    """
+    async with AsyncExitStack() as stack:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                opened = await stack.enter_async_context(open_once())
+                break
+            except (BusUnavailable, StoreUnavailable) as error:
+                if urlsplit(url).scheme not in SERVED:
+                    raise
+                log.warning("%s; trying again", error)
+            await _pause(pause_s * random.uniform(0.5, 1), stop)  # noqa: S311  not all come at once
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        yield opened
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+            raise Stopped
 
 
 async def up(settings: Settings, stop: asyncio.Event) -> None:

@@ -15,7 +15,8 @@ from workers.resources import Resources, report
 In = RehearsalSetReady | ReviewDecided
 Out = ReviewDecided | TrainingRequested | Progress
 
-TRAINED = ("training", "releasing")  # what is decided is decided: whoever asks again is sent on
+APPROVE = "rdg review approve"
+DECIDED = ("training", "releasing")  # after a restart such a job comes by again, and is sent on
 
 
 def stage(resources: Resources) -> Stage[In, Out]:
@@ -28,11 +29,10 @@ def stage(resources: Resources) -> Stage[In, Out]:
             job = await _carry_out(store, job, message)
         elif job.state == "reviewing" and review.mode == "policy":
             yield _judge(review, message)
-        elif job.state == "reviewing":
-            yield report(job, "review", note=f"waits for a person: rdg review approve {job.id}")
-        if job.state in TRAINED and not _is_rejection(message):
+        if job.state in DECIDED and not _is_rejection(message):
             yield first_slice(job)
-        yield report(job, "review")
+        waits = job.state == "reviewing" and review.mode == "manual"
+        yield report(job, "review", note=f"waits for a person: {APPROVE} {job.id}" if waits else "")
 
     return Stage(
         "review",

@@ -15,7 +15,7 @@ from learning.bundle import pack
 from learning.inference import predict
 from learning.metrics import accuracy_per_class
 from learning.problem import Examples, Options, Problem, validation_split
-from schemas.documents import Dataset, Job, RehearsalSet
+from schemas.documents import Dataset, Job, ModelVersion, RehearsalSet
 from schemas.flow import ModelTrained, Progress, TrainingRequested
 from schemas.job import RehearsalSpec
 from schemas.model import PartRef, Scores
@@ -96,26 +96,34 @@ async def _prepare(store: Store, job: Job) -> Lesson:
     spec = job.rehearsal
     dataset = await store.get(Dataset, spec.new_data)
     base = None if job.base is None else await load_model(store, job.model, job.base)
-    if base and (base.version.shape, base.version.dtype) != (dataset.shape, dataset.dtype):
-        raise Refusal(
-            f"new_data: {dataset.id} has {dataset.dtype} samples of {dataset.shape}, "
-            f"{base.version.id} takes {base.version.dtype} of {base.version.shape}"
-        )
+    if base:
+        _check_fits(dataset, base.version)
     new_names = spec.new_classes or dataset.classes
     known = base.version.classes if base else ()
     classes = tuple(dict.fromkeys((*known, *job.fitted, *new_names)))
     new = await _new_examples(store, spec, dataset, new_names, classes, base)
     rehearsal = await _rehearsal_examples(store, job, classes)
-    problem = Problem(
-        architecture=_architecture(spec, base, dataset),
-        shape=dataset.shape,
-        n_classes=len(classes),
-        new=new,
-        rehearsal=rehearsal,
-        base=base.parameters if base and not spec.from_scratch else None,
-        new_classes=tuple(i for i, name in enumerate(classes) if name not in known),
-    )
+    try:
+        problem = Problem(
+            architecture=_architecture(spec, base, dataset),
+            shape=dataset.shape,
+            n_classes=len(classes),
+            new=new,
+            rehearsal=rehearsal,
+            base=base.parameters if base and not spec.from_scratch else None,
+            new_classes=tuple(i for i, name in enumerate(classes) if name not in known),
+        )
+    except ValueError as error:
+        raise Refusal(f"training: {error}") from error
     return Lesson(problem, _options(spec, problem), spec.seed, classes, base)
+
+
+def _check_fits(dataset: Dataset, version: ModelVersion) -> None:
+    if (version.shape, version.dtype) != (dataset.shape, dataset.dtype):
+        raise Refusal(
+            f"new_data: {dataset.id} has {dataset.dtype} samples of {dataset.shape}, "
+            f"{version.id} takes {version.dtype} of {version.shape}"
+        )
 
 
 def _architecture(spec: RehearsalSpec, base: LoadedModel | None, dataset: Dataset) -> str:
@@ -213,6 +221,10 @@ async def _held_out(
     split = validation_split(problem, lesson.options, lesson.seed)
     new = problem.new.take(split.validation_new)
     old = problem.replay.take(split.validation_rehearsal)
+    if not len(new) + len(old):
+        raise Refusal(
+            "new_data: two samples of a class are needed to score on one; add some, or name a probe"
+        )
     return (
         "validation",
         np.concatenate([new.samples, old.samples]),
