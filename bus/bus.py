@@ -35,7 +35,8 @@ class Parts(Protocol):
 
 def size_of(envelope: Envelope) -> int:
     """Return the bytes of an envelope's body, wherever it is."""
-    return int(envelope.headers.get(SIZE, len(envelope.body)))
+    claimed = envelope.headers.get(SIZE, "")
+    return int(claimed) if claimed.isdecimal() else len(envelope.body)
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class Bus:
         if digest := envelope.headers.get(CLAIM):
             body = await self._claimed(digest)
         message = decode(body, topic_of(envelope.headers), {kind.topic: kind for kind in kinds})
+        if message.id == UNSTAMPED:
+            raise Unreadable("id: a message without one cannot be told from its repeats")
         return cast(M, message)
 
     @asynccontextmanager
@@ -139,7 +142,7 @@ class Bus:
     async def _claim(self, envelope: Envelope, message: Message) -> Envelope:
         if self.parts is None or len(envelope.body) <= self.inline_bytes:
             return envelope
-        owner = claims_of(message.job if isinstance(message, JobMessage) else "")
+        owner = claims_of(message.run if isinstance(message, JobMessage) else "")
         digest = await self.parts.put_part(envelope.body, owner)
         headers = {**envelope.headers, CLAIM: digest, SIZE: str(len(envelope.body))}
         return replace(envelope, body=b"", headers=headers)

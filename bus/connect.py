@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bus.errors import BusUnavailable
 from bus.transport import Transport
@@ -60,7 +60,7 @@ def _opener(url: str, namespace: str) -> Open:
     if scheme == "unix":
         from bus.local import LocalTransport
 
-        return partial(LocalTransport.connect, urlsplit(url).path)
+        return partial(LocalTransport.connect, unquote(urlsplit(url).path))
     if scheme == "memory":
         return _memory
     raise BusUnavailable(f"RDG_BUS: {scheme or 'no'} scheme; use amqp://, amqps:// or unix://")

@@ -189,6 +189,12 @@ class RabbitTransport:
                 await declare(channel)
 
 
+def _attempt(headers: Mapping[str, Any]) -> int:
+    """Return which attempt a message is; somebody else's nonsense counts as the first."""
+    claimed = str(headers.get("rdg-attempt", ""))
+    return int(claimed) if claimed.isdecimal() else 1
+
+
 class _Delivery:
     def __init__(self, transport: RabbitTransport, queue: str, message: DeliveredMessage) -> None:
         headers = message.header.properties.headers or {}
@@ -197,7 +203,7 @@ class _Delivery:
         self._message = message
         self._is_settled = False
         self.envelope = _envelope(message, str(headers.get("rdg-key", message.routing_key)))
-        self.attempt = int(str(headers.get("rdg-attempt", 1)))
+        self.attempt = _attempt(headers)
 
     async def given_to(self, receiver: Receiver) -> None:
         """Run the receiver, and hand the message back if it was not settled."""

@@ -17,7 +17,7 @@ from aiormq import Channel
 from aiormq.abc import DeliveredMessage, FieldTable
 
 from bus.errors import BusUnavailable
-from bus.rabbit_link import ANSWER_S, LOST, Link, reason_of
+from bus.rabbit_link import ANSWER_S, LOST, Link, close, reason_of
 from bus.tasks import tasks
 
 log = logging.getLogger("rdg.bus")
@@ -72,14 +72,18 @@ class Consumer:
                     await self._begun.wait()
             except TimeoutError:
                 raise BusUnavailable(f"cannot consume {self.queue}: {self._trouble}") from None
-            yield
+            try:
+                yield
+            finally:
+                self._leaving = True
 
     async def leave(self) -> None:
         """Take no more. What runs goes on, and may still be settled."""
         self._leaving = True
         if self._channel is not None and self.is_active:
             with suppress(*LOST):  # a lost channel delivers nothing either
-                await self._channel.basic_cancel(self._tag, timeout=ANSWER_S)
+                async with asyncio.timeout(ANSWER_S):
+                    await self._channel.basic_cancel(self._tag)
 
     async def _keep(self) -> None:
         failures = 0
@@ -101,19 +105,19 @@ class Consumer:
         channel.closing.add_done_callback(lambda _: gone.set())
         channel.on_consumer_cancel_callbacks.add(lambda _: gone.set())
         try:
-            await channel.basic_qos(prefetch_count=self.prefetch, timeout=ANSWER_S)
-            await self._subscribe(channel)
-            await gone.wait()
+            async with asyncio.timeout(ANSWER_S):
+                await self._subscribe(channel)
+            if not self._leaving:  # a driver's error may have taken the place of our cancellation
+                await gone.wait()
         finally:
-            await channel.close()
+            await close(channel)
         if not self._leaving:
             log.warning("bus: consumer of %s lost, taking it up again", self.queue)
 
     async def _subscribe(self, channel: Channel) -> None:
+        await channel.basic_qos(prefetch_count=self.prefetch)
         try:
-            answer = await channel.basic_consume(
-                self.queue, self.take, arguments=self.arguments(), timeout=ANSWER_S
-            )
+            answer = await channel.basic_consume(self.queue, self.take, arguments=self.arguments())
         except ChannelNotFoundEntity:
             await self.declare()
             raise

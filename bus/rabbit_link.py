@@ -1,5 +1,6 @@
 """One connection to RabbitMQ that comes back by itself, and confirmed publishing over it.
 
+No call is given the driver's own `timeout`: on Python 3.11 that can swallow a cancellation, asyncio.timeout cannot.
 aio-pika keeps the connection; the channels are plain ones, each put back by whoever uses it: publishing when it next
 publishes (here), a consumer when it finds itself gone (bus/rabbit_consumer.py).
 """
@@ -35,6 +36,7 @@ LOST = CONNECTION_EXCEPTIONS
 
 CONNECT_S = 10.0
 ANSWER_S = 15.0
+CLOSE_S = 3.0
 
 
 class Link:
@@ -57,7 +59,7 @@ class Link:
         if transport is None:
             raise ConnectionError("the connection is being closed")
         channel = await transport.connection.channel(
-            publisher_confirms=confirms, on_return_raises=confirms, timeout=ANSWER_S
+            publisher_confirms=confirms, on_return_raises=confirms
         )
         return cast(Channel, channel)  # its only kind; the abstract one lacks what is used here
 
@@ -76,7 +78,7 @@ class Link:
                 try:
                     yield channel
                 finally:
-                    await channel.close()
+                    await close(channel)
         except LOST as error:
             # The same error says that a queue is still starting, which is no reason to give it up.
             if isinstance(error, ChannelNotFoundEntity) and "no queue" in str(error):
@@ -113,8 +115,7 @@ class Link:
         """Publish no more over a channel that owes a confirm: what it confirms later may not be kept."""
         if self._channel is channel:
             self._channel = None
-            with suppress(*LOST):
-                await channel.close(ConnectionError("another confirm did not come"), timeout=1)
+            await close(channel, ConnectionError("another confirm did not come"))
 
     async def _publishing(self) -> Channel:
         async with asyncio.timeout(ANSWER_S), self._opening:
@@ -145,6 +146,16 @@ async def _first_connect(connection: RobustConnection) -> None:
             await connection.connect()
     except LOST as error:
         raise BusUnavailable(_refusal(connection.url, error)) from None
+
+
+async def close(channel: Channel, error: Exception | None = None) -> None:
+    """Close a channel, or give up after a moment: a broker in trouble may never answer.
+
+    Without an error its tasks are cancelled, with one its waiting publishers get that.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await channel.close(error or asyncio.CancelledError)
 
 
 def reason_of(error: BaseException) -> str:

@@ -43,6 +43,7 @@ class Stage(Generic[In, Out]):
         produces: Message types that it makes.
         handle: Takes one message and yields outputs, whose ids are stamped for it.
         routes: For messages that are routed by a value: the values taken here, a queue for each.
+        prefetch: Messages in flight per queue; None: what the process is set to. 1 for heavy work.
 
     """
 
@@ -51,6 +52,7 @@ class Stage(Generic[In, Out]):
     produces: tuple[type[Out], ...]
     handle: Callable[[In], AsyncIterator[Out]]
     routes: tuple[str, ...] = ()
+    prefetch: int | None = None
 
     @property
     def queues(self) -> tuple[Queue, ...]:
@@ -74,7 +76,7 @@ class Settlement:
 
     stage: str
     message: Message | None  # None: it could not be read
-    job: str  # as its headers say; empty if on behalf of none
+    run: str  # attempt at a job that its headers name; empty if on behalf of none
     outcome: Outcome
     seconds: float
     bytes_in: int
@@ -93,9 +95,9 @@ class Terms:
     Attributes:
         prefetch: Messages in flight per queue.
         grace_s: How long running handlers may go on after the stop.
-        attempts: Deliveries before a message is buried.
+        attempts: Deliveries before a message whose handler asks for another is buried.
         retry_s: Delay of the first retry; it doubles each time, up to a minute.
-        transient: Errors of a handler that mean "again later".
+        transient: Errors that mean "again later" however often: a server is away, and no message is to blame.
         observe: Told of every message before it is settled, so that what it writes is never lost.
 
     """
@@ -123,9 +125,8 @@ async def attend(
         for stage in stages:
             desk = _Desk(bus, stage, terms)
             for queue in stage.queues:
-                receiving = bus.transport.receive(
-                    queue.name, desk.receive, terms.prefetch, terms.grace_s
-                )
+                prefetch = stage.prefetch or terms.prefetch
+                receiving = bus.transport.receive(queue.name, desk.receive, prefetch, terms.grace_s)
                 subscriptions.append(await stack.enter_async_context(receiving))
         yield subscriptions
 
@@ -133,7 +134,7 @@ async def attend(
 @dataclass
 class _Report:
     stage: str
-    job: str
+    run: str
     bytes_in: int
     message: Message | None = None
     bytes_out: int = 0
@@ -144,7 +145,7 @@ class _Report:
         return Settlement(
             self.stage,
             self.message,
-            self.job,
+            self.run,
             outcome,
             seconds,
             self.bytes_in,
@@ -201,7 +202,7 @@ class _Desk:
         await delivery.ack()
 
     async def _again(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
-        if delivery.attempt >= self.terms.attempts:
+        if isinstance(error, Retry) and delivery.attempt >= self.terms.attempts:
             await self._bury(delivery, report, error)
             return
         delay_s = min(self.terms.retry_s * 2 ** (delivery.attempt - 1), LONGEST_RETRY_S)

@@ -49,7 +49,7 @@ def encode(message: Message, source: str, cause: Mapping[str, str] | None = None
         "traceparent": traceparent(cause),
     }
     if isinstance(message, JobMessage):
-        headers["ce-subject"] = message.job
+        headers["ce-subject"] = message.run
     return Envelope(message.key, str(message.id), body, headers)
 
 
@@ -125,6 +125,8 @@ def _array(kind: int, data: bytes) -> NDArray[Any]:
         raise ValueError(f"unknown extension {kind}")
     dtype, dimensions = DTYPES[data[0]], data[1]
     start = -(-(4 + 4 * dimensions) // 16) * 16
+    if len(data) < start:
+        raise ValueError("an array whose head is cut short")
     shape = struct.unpack_from(f"<{dimensions}I", data, 4)
     if prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError(f"array of shape {shape} does not have {len(data) - start} bytes")

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.job import RehearsalSpec, Spec
 from schemas.model import Classes, Dtype, Fractions, PartRef, Provenance, Scores, Shape
-from schemas.names import ClassName, Digest, JobId, Name
+from schemas.names import ClassName, Digest, JobId, Name, run_of
 
 JobState = Literal[
     "submitted",
@@ -32,7 +32,7 @@ NEXT_STATES: dict[JobState, frozenset[JobState]] = {
     "generating": frozenset({"reviewing", "failed", "cancelled"}),
     "reviewing": frozenset({"training", "rejected", "failed", "cancelled"}),
     "training": frozenset({"releasing", "failed", "cancelled"}),
-    "releasing": frozenset({"completed", "failed", "cancelled"}),
+    "releasing": frozenset({"completed", "failed"}),  # too late to cancel: it may be out already
     "completed": frozenset(),
     "rejected": frozenset({"submitted"}),
     "failed": frozenset({"submitted"}),
@@ -93,7 +93,7 @@ class Job(Document):
     @property
     def run(self) -> str:
         """Name of this attempt: what its gates and temporary parts belong to."""
-        return f"{self.id}.{self.attempt}"
+        return run_of(self.id, self.attempt)
 
 
 class SamplePart(BaseModel):
@@ -119,6 +119,11 @@ class Dataset(Document):
     train: tuple[SamplePart, ...]
     test: tuple[SamplePart, ...] = ()
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What is trained on, by digest."""
+        return tuple(part.digest for part in self.train)
+
 
 class Fitted(Document):
     """A generator fitted on one task: all that is kept of that task's data."""
@@ -135,6 +140,7 @@ class Fitted(Document):
     classes: Classes
     options: dict[str, int | float | bool | str]
     seed: int
+    data_digests: tuple[Digest, ...] = ()
     digest: Digest
     size_bytes: int = Field(ge=0)
 

@@ -1,9 +1,8 @@
 """The messages, in flow order. workers/pipeline.py says who takes and who makes each."""
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from schemas.arrays import Probabilities, Samples, Scores
 from schemas.job import Options
@@ -12,6 +11,8 @@ from schemas.model import Classes, Fractions, Frozen, Manifest, PartRef
 from schemas.model import Scores as ModelScores
 from schemas.names import ClassName, Digest, Name
 
+MAX_SHARDS = 10_000
+
 
 class Order(Frozen):
     """One shard of a job: so many samples of one class from one fitted generator.
@@ -19,8 +20,8 @@ class Order(Frozen):
     `seed` follows from the job's seed, the class and the shard, so the samples do not depend on who makes them.
     """
 
-    shard: int = Field(ge=0, le=1_000_000)
-    shards: int = Field(ge=1, le=1_000_000)
+    shard: int = Field(ge=0, lt=MAX_SHARDS)
+    shards: int = Field(ge=1, le=MAX_SHARDS)
     generator: Name
     fitted: Name
     target: ClassName
@@ -173,7 +174,7 @@ class DeviceReported(Message):
     version: int | None = Field(None, ge=1)
     state: Literal["running", "refused"]
     reason: str = Field("", max_length=1024)
-    at: datetime
+    at: AwareDatetime
 
 
 class Progress(JobMessage):

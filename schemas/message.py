@@ -9,9 +9,9 @@ from operator import attrgetter
 from typing import ClassVar, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.names import JobId
+from schemas.names import JobId, run_of
 
 UNSTAMPED = UUID(int=0)
 
@@ -34,9 +34,15 @@ class Message(BaseModel):
 
 
 class JobMessage(Message):
-    """A message on behalf of a job; its job id is the correlation id on the wire."""
+    """A message on behalf of a job's attempt. What a retried job left on the bus before is stale, and dropped."""
 
     job: JobId
+    attempt: int = Field(1, ge=1)
+
+    @property
+    def run(self) -> str:
+        """Name of the attempt: the correlation id on the wire, and what large bodies belong to."""
+        return run_of(self.job, self.attempt)
 
 
 def derived_id(parent: UUID | str, *path: object) -> UUID:

@@ -18,9 +18,14 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """sha256 of a part's bytes, in hexadecimal: the part's name."""
 
 
-def claims_of(job: str) -> str:
-    """Return the owner of the large bodies of a job's messages; whoever ends the job drops them."""
-    return f"claims/{job}"
+def run_of(job: str, attempt: int) -> str:
+    """Return the name of one attempt at a job."""
+    return f"{job}.{attempt}"
+
+
+def claims_of(run: str) -> str:
+    """Return the owner of the large bodies of an attempt's messages; whoever ends it drops them."""
+    return f"claims/{run}"
 
 
 def set_of(run: str) -> str:

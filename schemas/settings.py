@@ -1,6 +1,7 @@
 """The settings that every process shares, read once from `RDG_*` in its environment or from flags."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,11 +42,19 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(256 << 20, ge=0, description="Parts kept in memory per process.")
 
     @property
+    def _quoted_home(self) -> str:
+        return quote(str(self.home.expanduser().absolute()))
+
+    @property
     def bus_url(self) -> str:
         """Where the bus is; the default is the socket of `rdg up` in `home`."""
-        return self.bus.get_secret_value() if self.bus else f"unix://{self.home}/bus.sock"
+        return self.bus.get_secret_value() if self.bus else f"unix://{self._quoted_home}/bus.sock"
 
     @property
     def store_url(self) -> str:
         """Where the store is; the default is a file in `home`."""
-        return self.store.get_secret_value() if self.store else f"sqlite://{self.home}/store.db"
+        return (
+            self.store.get_secret_value()
+            if self.store
+            else f"sqlite://{self._quoted_home}/store.db"
+        )

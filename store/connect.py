@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from store.base import Store
 from store.errors import StoreUnavailable
@@ -28,7 +28,7 @@ async def open_store(url: str, cache_bytes: int = 0) -> AsyncIterator[Store]:
     elif scheme == "sqlite":
         from store.sqlite import SqliteStore
 
-        async with SqliteStore.open(urlsplit(url).path) as store:
+        async with SqliteStore.open(unquote(urlsplit(url).path)) as store:
             yield CachedParts(store, cache_bytes) if cache_bytes else store
     else:
         raise StoreUnavailable(f"RDG_STORE: {scheme or 'no'} scheme; use mongodb:// or sqlite://")

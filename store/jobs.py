@@ -35,8 +35,13 @@ async def finish(store: Store, job: Job, to: JobState, reason: str = "", **field
 
 async def clean(store: Store, job: Job) -> None:
     """Remove what a job that is over no longer needs; a set that was not trained on goes too."""
-    await store.drop_parts(claims_of(job.id))
-    await store.drop_parts(work_of(job.run))
-    await store.close_gate(job.run)
-    if job.state != "completed":
-        await store.drop_parts(set_of(job.run))
+    await clean_run(store, job.run, keeps_set=job.state == "completed")
+
+
+async def clean_run(store: Store, run: str, *, keeps_set: bool) -> None:
+    """Remove what only one attempt at a job needed."""
+    await store.drop_parts(claims_of(run))
+    await store.drop_parts(work_of(run))
+    await store.close_gate(run)
+    if not keeps_set:
+        await store.drop_parts(set_of(run))

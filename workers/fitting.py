@@ -47,6 +47,7 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
         produces=(FittingRequested, GeneratorFitted, Progress),
         handle=resources.on_jobs("fitting", handle),
         routes=resources.generators,
+        prefetch=1,  # it holds a data set and a core
     )
 
 
@@ -97,6 +98,7 @@ async def _keep(
         classes=tuple(classes),
         options=job.spec.options,
         seed=job.spec.seed,
+        data_digests=dataset.digests,
         digest=await resources.store.put_part(state, f"fitted/{key}"),
         size_bytes=len(state),
     )

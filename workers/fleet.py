@@ -1,6 +1,7 @@
 """Fleet: what devices say that they run, kept for people."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from bus.stage import Stage
 from schemas.documents import Device
@@ -20,7 +21,9 @@ def stage(resources: Resources) -> Stage[DeviceReported, Message]:
             version=message.version,
             state=message.state,
             reason=message.reason,
-            reported=message.at,
+            reported=min(
+                message.at, datetime.now(UTC)
+            ),  # a clock that is ahead must not hide what follows
         )
         if not await resources.store.insert(device):
             await change(resources.store, Device, device.id, lambda known: _newer(known, device))

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from math import prod
 
 from bus.stage import Stage
 from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion
 from schemas.flow import (
+    MAX_SHARDS,
     FittingRequested,
     GenerationRequested,
     GeneratorFitted,
@@ -63,14 +65,23 @@ async def _plan_fit(store: Store, job: Job, spec: FitSpec, is_fitted: bool) -> A
         yield report(job, "planning")
         return
     if spec.delete_originals:
-        await store.delete(Dataset, spec.data)  # first: no document is left without its samples
-        await store.drop_parts(f"data/{spec.data}")
+        await _delete_originals(store, await store.get(Fitted, fitted_id(job)))
     yield report(await finish(store, job, "completed", result=fitted_id(job)), "planning")
+
+
+async def _delete_originals(store: Store, fitted: Fitted) -> None:
+    """Delete the data that was fitted, unless other data has taken its name meanwhile."""
+    with suppress(NotFound):
+        dataset = await store.get(Dataset, fitted.data)
+        if dataset.digests != fitted.data_digests:
+            return
+        await store.delete(Dataset, dataset.id)  # first: no document is left without its samples
+    await store.drop_parts(f"data/{fitted.data}")
 
 
 def fitted_id(job: Job) -> str:
     """Return the id of what a job's fitting makes."""
-    return f"{job.spec.generator}-{job.id}"
+    return f"{job.spec.generator}-{job.id}-{job.attempt}"
 
 
 async def _plan(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterator[Out]:
@@ -100,8 +111,9 @@ async def _generate(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterato
         yield first_slice(job)
         yield report(job, "planning")
         return
-    known = await _fitted_by_class(store, job, spec)
-    wanted = list(dict.fromkeys((*spec.classes, *_own_classes(known, job))))
+    own = await _own_fit(store, job, spec)
+    known = await _fitted_by_class(store, job, spec, own)
+    wanted = list(dict.fromkeys((*spec.classes, *(own.classes if own else ()))))
     if missing := [name for name in wanted if name not in known]:
         raise Refusal(
             f"classes: no {spec.generator} generator of model {spec.model} was fitted for "
@@ -115,19 +127,22 @@ async def _generate(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterato
     yield report(job, "planning", 0, len(orders))
 
 
-async def _fitted_by_class(store: Store, job: Job, spec: RehearsalSpec) -> dict[str, Fitted]:
-    """Return the newest fit of each class."""
+async def _own_fit(store: Store, job: Job, spec: RehearsalSpec) -> Fitted | None:
+    return await store.get(Fitted, fitted_id(job)) if spec.fit_new else None
+
+
+async def _fitted_by_class(
+    store: Store, job: Job, spec: RehearsalSpec, own: Fitted | None
+) -> dict[str, Fitted]:
+    """Return each class's fit: the one that was chosen before, the job's own, or the newest."""
+    if job.fitted:
+        fits = {key: await store.get(Fitted, key) for key in set(job.fitted.values())}
+        return {name: fits[key] for name, key in job.fitted.items()}
     newest_first = await store.find(Fitted, model=job.model, limit=1000)
+    ours_last = [*reversed(newest_first), *([own] if own else [])]
     return {
-        name: fit
-        for fit in reversed(newest_first)
-        if fit.generator == spec.generator
-        for name in fit.classes
+        name: fit for fit in ours_last if fit.generator == spec.generator for name in fit.classes
     }
-
-
-def _own_classes(known: dict[str, Fitted], job: Job) -> list[str]:
-    return [name for name, fit in known.items() if fit.job == job.id]
 
 
 def _orders(spec: RehearsalSpec, fits: Sequence[Fitted], targets: Sequence[str]) -> list[Order]:
@@ -137,6 +152,8 @@ def _orders(spec: RehearsalSpec, fits: Sequence[Fitted], targets: Sequence[str])
         for fit, target in zip(fits, targets, strict=True)
         for index, count in enumerate(_shard_sizes(spec.count, fit))
     ]
+    if len(pieces) > MAX_SHARDS:
+        raise Refusal(f"count: {len(pieces)} shards, at most {MAX_SHARDS}; ask for fewer samples")
     return [
         Order(
             shard=shard,

@@ -19,7 +19,7 @@ from contextlib import (
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from threadpoolctl import threadpool_limits
 
@@ -120,8 +120,10 @@ async def _pause(seconds: float, stop: asyncio.Event) -> None:
 
 async def up(settings: Settings, stop: asyncio.Event) -> None:
     """Run the whole system in this process until `stop`, reachable by socket; unfinished jobs go on."""
-    transport = MemoryTransport()
-    path = Path(urlsplit(settings.bus_url).path)
+    url = urlsplit(settings.bus_url)
+    if url.scheme != "unix":
+        raise ValueError(f"RDG_BUS: `rdg up` is its own bus, at unix:///path, not {url.scheme}://")
+    transport, path = MemoryTransport(), Path(unquote(url.path))
     async with (
         open_store(settings.store_url, settings.cache_bytes) as store,
         attending(transport, store, settings, installed()),
@@ -137,9 +139,8 @@ async def attending(
     transport: Transport, store: Store, settings: Settings, wanted: Sequence[str]
 ) -> AsyncIterator[list[Subscription]]:
     """Declare the topology of the whole pipeline and attend the wanted stages while the context is open."""
-    threadpool_limits(
-        1
-    )  # arithmetic rounds alike on every machine, and replicas do not fight for cores
+    # Arithmetic then rounds alike on every machine, and replicas do not fight for cores.
+    threadpool_limits(1)
     resources = Resources(store, generators.installed(), settings.slice_s)
     everything = load_all(installed(), resources)
     stages = _chosen(everything, wanted)
@@ -169,7 +170,9 @@ async def resume(bus: Bus, store: Store) -> None:
     for state in NEXT_STATES.keys() - TERMINAL:
         async for job in _every(store, Job, state=state):
             log.info("job %s goes on (it was %s)", job.id, state)
-            await bus.publish(RehearsalRequested(id=derived_id(job.run), job=job.id))
+            await bus.publish(
+                RehearsalRequested(id=derived_id(job.run), job=job.id, attempt=job.attempt)
+            )
 
 
 async def _every(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
@@ -206,10 +209,11 @@ def _observer(bus: Bus, store: Store) -> Callable[[Settlement], Awaitable[None]]
     """Return what keeps a job's costs, and fails the job whose message was buried."""
 
     async def observe(settlement: Settlement) -> None:
-        if not settlement.job:
+        job = settlement.run.rpartition(".")[0]
+        if not job:
             return
         await store.tally(
-            settlement.job,
+            job,
             {
                 f"{settlement.stage}.messages": 1,
                 f"{settlement.stage}.seconds": settlement.seconds,
@@ -218,9 +222,7 @@ def _observer(bus: Bus, store: Store) -> Callable[[Settlement], Awaitable[None]]
             },
         )
         if settlement.outcome == "buried":
-            log.error(
-                "%s gave up on job %s: %s", settlement.stage, settlement.job, settlement.reason
-            )
+            log.error("%s gave up on job %s: %s", settlement.stage, job, settlement.reason)
             await _fail(bus, store, settlement)
 
     return observe
@@ -228,9 +230,11 @@ def _observer(bus: Bus, store: Store) -> Callable[[Settlement], Awaitable[None]]
 
 async def _fail(bus: Bus, store: Store, settlement: Settlement) -> None:
     try:
-        job = await store.get(Job, settlement.job)
+        job = await store.get(Job, settlement.run.rpartition(".")[0])
     except NotFound:
         return
+    if job.run != settlement.run:
+        return  # of an earlier attempt
     reason = f"{settlement.stage}: {settlement.reason}"
     job = await finish(store, job, "failed", reason)
     await bus.publish(report(job, settlement.stage))

@@ -29,8 +29,8 @@ def stage(resources: Resources) -> Stage[ModelTrained, Out]:
         if job.rehearsal.release:
             release = await release_of(store, version)  # refused before anything points to it
             model = await _point_to(store, job, job.rehearsal, version)
+            await _mark(store, version, "released", "")
             if model.released == version.number:
-                await _mark(store, version, "released", "")
                 yield release
         yield report(await finish(store, job, "completed", result=version.id), "releasing")
 
@@ -62,12 +62,12 @@ async def _record(
     store: Store, job: Job, spec: RehearsalSpec, trained: ModelTrained
 ) -> ModelVersion:
     """Return the candidate's version; the same one however often it is asked for."""
+    newest = await store.find(ModelVersion, model=job.model, limit=1)  # first: see the loop
     kept = await store.find(ModelVersion, run=job.run, limit=1)
     if kept:
         return kept[0]
     dataset = await store.get(Dataset, spec.new_data)
     provenance = await _provenance(store, job, spec, dataset)
-    newest = await store.find(ModelVersion, model=job.model, limit=1)
     number = newest[0].number if newest else 0
     while True:
         number += 1
@@ -91,6 +91,7 @@ async def _record(
             await store.put_part(await store.get_part(part.digest), f"model/{version.id}")
         if await store.insert(version):
             return version
+        # Of two replicas with this candidate, both meet at the first number that was free for either.
         there = await store.get(ModelVersion, version.id)
         if there.run == job.run:
             return there
@@ -105,7 +106,7 @@ async def _provenance(store: Store, job: Job, spec: RehearsalSpec, dataset: Data
         generator=spec.generator,
         fitted=tuple(fit.id for fit in fits),
         new_data=spec.new_data,
-        data_digests=tuple(part.digest for part in dataset.train),
+        data_digests=dataset.digests,
         rehearsal_digests=tuple(part.digest for part in kept.parts) if kept else (),
         reviewer=kept.reviewer if kept else "",
         code_version=code_version(),
@@ -119,11 +120,13 @@ async def _point_to(store: Store, job: Job, spec: RehearsalSpec, version: ModelV
     repeat that comes late leaves a newer release where it is.
     """
     await store.insert(Model(id=job.model))
+    was_released = version.status == "released" or await _has_descendant_out(store, version)
 
     def step(model: Model) -> Model:
-        if version.number == model.released or version.status == "released":
+        if version.number == model.released or was_released:
             return model
-        if spec.base is None and model.released != job.base:
+        is_older = model.released is not None and model.released > version.number
+        if is_older or (spec.base is None and model.released != job.base):
             raise Refusal(
                 f"{job.model}@{model.released} was released meanwhile; "
                 f"`rdg job retry {job.id}` trains on top of it"
@@ -131,6 +134,14 @@ async def _point_to(store: Store, job: Job, spec: RehearsalSpec, version: ModelV
         return model.model_copy(update={"released": version.number})
 
     return await change(store, Model, job.model, step)
+
+
+async def _has_descendant_out(store: Store, version: ModelVersion) -> bool:
+    """Return whether the released version descends from this one, which then was released before it."""
+    number = (await store.get(Model, version.model)).released
+    while number is not None and number > version.number:
+        number = (await store.get(ModelVersion, f"{version.model}@{number}")).base
+    return number == version.number
 
 
 async def _mark(store: Store, version: ModelVersion, status: str, reason: str) -> ModelVersion:

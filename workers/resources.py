@@ -11,7 +11,7 @@ from schemas.flow import Progress
 from schemas.message import JobMessage, Message
 from store.base import Store
 from store.errors import NotFound
-from store.jobs import clean, finish
+from store.jobs import clean, clean_run, finish
 
 In = TypeVar("In", bound=JobMessage)
 Out = TypeVar("Out", bound=Message)
@@ -49,24 +49,34 @@ class Resources:
     ) -> Callable[[In], AsyncIterator[Out | Progress]]:
         """Return a handler for messages of jobs that go on.
 
-        A message of a job that is over ends here, and what the job left behind is removed once more: whoever ended
-        it may have been killed half-way. A Refusal, or something named that is not there, fails the job.
-        `even_completed`: the stage that completes jobs must be able to repeat itself.
+        A message of an earlier attempt, or of a job that is over, ends here, and what the attempt left behind is
+        removed once more: whoever ended it may have been killed half-way. A Refusal, or something named that is not
+        there, fails the job. `even_completed`: the stage that completes jobs must be able to repeat itself.
         """
 
         async def guarded(message: In) -> AsyncIterator[Out | Progress]:
             job = await self.store.get(Job, message.job)
+            if message.attempt != job.attempt:
+                await clean_run(self.store, message.run, keeps_set=False)
+                return
             if job.is_over and not (even_completed and job.state == "completed"):
                 await clean(self.store, job)
                 yield report(job, stage)
                 return
             try:
                 async for output in handle(job, message):
-                    yield output
+                    yield _of_attempt(output, message.attempt)
             except (Refusal, NotFound) as refusal:
                 yield report(await finish(self.store, job, "failed", str(refusal)), stage)
 
         return guarded
+
+
+def _of_attempt(output: Out, attempt: int) -> Out:
+    """Return an output on behalf of its message's attempt."""
+    if not isinstance(output, JobMessage) or output.attempt == attempt:
+        return output
+    return output.model_copy(update={"attempt": attempt})
 
 
 def report(job: Job, stage: str, done: float = 0, total: float = 0, note: str = "") -> Progress:

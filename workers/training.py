@@ -54,6 +54,7 @@ def stage(resources: Resources) -> Stage[TrainingRequested, Out]:
         consumes=(TrainingRequested,),
         produces=(TrainingRequested, ModelTrained, Progress),
         handle=resources.on_jobs("training", handle),
+        prefetch=1,  # it holds a data set and a core
     )
 
 

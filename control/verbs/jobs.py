@@ -25,7 +25,7 @@ from schemas.job import Spec
 from schemas.message import derived_id
 from store.base import Store, change
 from store.errors import NotFound
-from store.jobs import finish
+from store.jobs import clean, finish
 
 OnProgress = Callable[[Progress], None]
 
@@ -117,6 +117,7 @@ async def retry(store: Store, bus: Bus, key: str) -> Job:
     job = await store.get(Job, key)
     if job.state != "submitted":  # one that is may never have been asked for: do it now
         await requests.check(store, job.spec)
+        await clean(store, job)  # whoever ended the attempt may have been killed before it had
         job = await change(store, Job, key, _again)
     await _ask(store, bus, job)
     return job
@@ -163,7 +164,7 @@ async def _existing(store: Store, job: Job) -> Job | None:
 
 
 def _request(job: Job) -> RehearsalRequested:
-    return RehearsalRequested(id=derived_id(job.run), job=job.id)
+    return RehearsalRequested(id=derived_id(job.run), job=job.id, attempt=job.attempt)
 
 
 async def _ask(store: Store, bus: Bus, job: Job) -> None:

@@ -48,6 +48,7 @@ async def decide(
     decision = ReviewDecided(
         id=derived_id(job.run, "decision", approved, reviewer),
         job=key,
+        attempt=job.attempt,
         approved=approved,
         reviewer=reviewer,
         reason=reason,

@@ -147,7 +147,6 @@ class Generator:
 
     Attributes:
         trusted: Its labels are right by construction, so that no model need confirm them.
-        shard: Samples worth asking for in one order.
         fit: (task, options, seed, checkpoint, should_pause). A checkpoint must come from the same
             task, options and seed. Where `should_pause` says so, between two units of work, the
             fit so far is returned; every call gets at least one unit further. However often it was
@@ -161,7 +160,6 @@ class Generator:
 
     name: str
     trusted: bool
-    shard: int
     fit: Callable[[Task, Options, int, Arrays | None, Callable[[], bool]], Fit]
     sample: Callable[[Order], Batch | Population]
     evolve: Callable[[Order, Population, NDArray[Any]], Batch | Population] | None

@@ -161,7 +161,6 @@ def validate(options: Options) -> None:
 generator = Generator(
     name="ga",
     trusted=False,
-    shard=30,
     fit=fit,
     sample=sample,
     evolve=evolve,

@@ -214,7 +214,6 @@ def validate(options: Options) -> None:
 generator = Generator(
     name="gan",
     trusted=False,
-    shard=500,
     fit=fit,
     sample=sample,
     evolve=None,

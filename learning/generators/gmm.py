@@ -197,7 +197,6 @@ def validate(options: Options) -> None:
 generator = Generator(
     name="gmm",
     trusted=False,
-    shard=500,
     fit=fit,
     sample=sample,
     evolve=None,

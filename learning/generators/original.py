@@ -62,7 +62,6 @@ def validate(options: Options) -> None:
 generator = Generator(
     name="original",
     trusted=True,
-    shard=500,
     fit=fit,
     sample=sample,
     evolve=None,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from uuid import UUID
 
+import msgpack
 import pytest
 
 from bus.bus import CLAIM, Bus, size_of
@@ -72,7 +73,7 @@ async def test_large_body_is_left_in_the_store_and_fetched_when_opened(
     envelope = await received(transport, REVIEWS)
     assert envelope.body == b""
     assert list(drawer.parts) == [envelope.headers[CLAIM]]
-    assert drawer.owners == {"claims/job-1"}
+    assert drawer.owners == {"claims/job-1.1"}
     assert size_of(envelope) == size > 500
     message = await bus.open(envelope, ReviewDecided)
     assert message.reason == "r" * 500
@@ -181,3 +182,16 @@ def progress(note: str) -> Progress:
 async def encoded(transport: MemoryTransport) -> Envelope:
     await Bus(transport, "here").publish(decision())
     return await received(transport, REVIEWS)
+
+
+async def test_a_message_without_an_id_is_unreadable() -> None:
+    bus = Bus(MemoryTransport(), "test")
+    body = msgpack.packb({"job": "j-1"})
+    headers = {"ce-type": f"io.rdg.{RehearsalRequested.topic}"}
+
+    with pytest.raises(Unreadable, match="id"):
+        await bus.open(Envelope("k", "", body, headers), RehearsalRequested)
+
+
+def test_a_size_that_is_no_number_is_not_believed() -> None:
+    assert size_of(Envelope("k", "", b"four", {"rdg-bytes": "many"})) == 4

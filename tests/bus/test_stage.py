@@ -146,7 +146,7 @@ async def test_finished_handler_has_its_outputs_published_and_its_message_acknow
     assert [message.fitted for message in messages] == ["a", "b"]
     assert await desk.transport.depth(PLANNING) == 0
     (settlement,) = desk.observed
-    assert (settlement.stage, settlement.outcome, settlement.job) == ("planning", "done", "job-1")
+    assert (settlement.stage, settlement.outcome, settlement.run) == ("planning", "done", "job-1.1")
     assert settlement.message == RehearsalRequested(job="job-1", id=UUID(int=1))
     assert settlement.bytes_in > 0
     assert settlement.bytes_out == sum(map(len, desk.outputs.bodies))
@@ -162,13 +162,26 @@ async def test_retry_gives_the_same_message_again_until_it_works(desk: Desk) -> 
     assert [settlement.outcome for settlement in desk.observed] == ["done"]
 
 
-async def test_transient_error_is_retried_then_buried_after_the_last_attempt(desk: Desk) -> None:
-    handle, calls = failing(*(StoreAway("no answer") for _ in range(10)))
+async def test_an_error_that_no_message_is_to_blame_for_is_retried_without_limit(
+    desk: Desk,
+) -> None:
+    handle, calls = failing(*(StoreAway("no answer") for _ in range(5)))
+    async with desk.working(handle, attempts=3):
+        await desk.request()
+        await desk.outputs.holds(1)
+    assert len(calls) == 6
+    assert [settlement.outcome for settlement in desk.observed] == ["done"]
+
+
+async def test_what_a_handler_asks_to_have_again_is_buried_after_the_last_attempt(
+    desk: Desk,
+) -> None:
+    handle, calls = failing(*(Retry("not yet") for _ in range(10)))
     async with desk.working(handle, attempts=3):
         await desk.request()
         (letter,) = await until_dead(desk.transport, PLANNING, 1)
     assert len(calls) == 3
-    assert letter.headers["rdg-reason"] == "StoreAway: no answer"
+    assert letter.headers["rdg-reason"] == "Retry: not yet"
     assert letter.headers["rdg-attempt"] == "3"
     assert [settlement.outcome for settlement in desk.observed] == ["buried"]
 
@@ -210,7 +223,7 @@ async def test_unreadable_body_is_buried_at_once(desk: Desk) -> None:
     assert letter.headers["rdg-reason"].startswith("Unreadable: ")
     assert letter.body == b"garbage"
     (settlement,) = desk.observed
-    assert (settlement.outcome, settlement.message, settlement.job) == ("buried", None, "job-9")
+    assert (settlement.outcome, settlement.message, settlement.run) == ("buried", None, "job-9")
 
 
 async def test_expired_message_is_acknowledged_unread(desk: Desk) -> None:

@@ -200,7 +200,7 @@ def test_headers_are_cloud_events_and_carry_the_job() -> None:
     assert headers["ce-id"] == str(message.id)
     assert headers["ce-type"] == "io.rdg.rehearsal.requested.v1"
     assert headers["ce-source"] == "rdg/host/1"
-    assert headers["ce-subject"] == "job-7"
+    assert headers["ce-subject"] == "job-7.1"
     assert datetime.fromisoformat(headers["ce-time"]).tzinfo is not None
     assert topic_of(headers) == "rehearsal.requested.v1"
 
@@ -222,3 +222,11 @@ def test_trace_of_the_cause_goes_on_in_a_new_span() -> None:
 def test_unreadable_trace_is_replaced_by_a_new_one(broken: str) -> None:
     parts = traceparent({"traceparent": broken}).split("-")
     assert [len(part) for part in parts] == [2, 32, 16, 2]
+
+
+@pytest.mark.parametrize("data", [b"\x02\x08\0\0", b"\x01\x02\0\0\x01\0\0\0", b"\x01"])
+def test_an_array_whose_head_is_cut_short_is_unreadable(data: bytes) -> None:
+    body = msgpack.packb({"job": "j", "samples": msgpack.ExtType(ARRAY, data)})
+
+    with pytest.raises(Unreadable, match="not msgpack"):
+        decode(body, RehearsalRequested.topic, {RehearsalRequested.topic: RehearsalRequested})

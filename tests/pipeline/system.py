@@ -40,7 +40,9 @@ class System:
         """Submit a job and return it."""
         job = Job(id=key, token=key, model=spec.model, spec=spec)
         await self.store.insert(job)
-        await self.bus.publish(RehearsalRequested(id=derived_id(job.run), job=job.id))
+        await self.bus.publish(
+            RehearsalRequested(id=derived_id(job.run), job=job.id, attempt=job.attempt)
+        )
         return job
 
     async def over(self, key: str, within_s: float = 90) -> Job:

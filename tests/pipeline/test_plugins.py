@@ -28,7 +28,7 @@ def sample(order):
     return Batch(np.clip(order.learned()["mean"] + noise, 0, 255).astype(np.uint8))
 
 
-generator = Generator("zebra", False, 100, fit, sample, None, lambda options: None)
+generator = Generator("zebra", False, fit, sample, None, lambda options: None)
 
 
 def stage(resources):

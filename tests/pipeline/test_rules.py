@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from control.verbs.jobs import cancel, retry
 from schemas.documents import Job, Model, ModelVersion, RehearsalSet
 from schemas.flow import ModelReleased, Progress, RehearsalRequested, ReviewDecided
 from schemas.job import FitSpec, Gates, RehearsalSpec, Training
 from schemas.message import derived_id
-from schemas.names import set_of
+from schemas.names import set_of, work_of
 from store.jobs import finish
 from tests.pipeline.system import NAMES, System, add_digits, embedded
 from workers.process import resume
@@ -188,11 +189,11 @@ async def test_the_wrong_shape_of_data_fails_with_the_reason(system: System) -> 
     assert "takes uint8 of (8, 8)" in done.reason
 
 
-async def reaches(system: System, job: Job, state: str) -> None:
-    """Wait for the job to be in that state."""
+async def reaches(system: System, job: Job, state: str, attempt: int = 1) -> None:
+    """Wait for the job's attempt to be in that state."""
     async with asyncio.timeout(30), system.bus.follow(Progress, since="first") as progress:
         async for news in progress:
-            if (news.job, news.state) == (job.id, state):
+            if (news.job, news.state, news.attempt) == (job.id, state, attempt):
                 return
 
 
@@ -213,3 +214,35 @@ async def test_a_restarted_system_finishes_its_jobs_and_still_has_its_releases(
         done = await system.over(job.id)
 
     assert (done.state, done.reason) == ("completed", "")
+
+
+async def test_what_a_cancelled_attempt_left_on_the_bus_does_not_touch_the_next_one(
+    tmp_path: Path,
+) -> None:
+    endless = {"epochs": 10_000, "patience": 10_000}
+    async with embedded(tmp_path, slice_s=0.3) as system:
+        await prepare(system)
+        spec = rehearsal(review={"mode": "manual"}, training=endless)
+        job = await system.start("j-again", spec)
+        await reaches(system, job, "reviewing")
+        await system.bus.publish(ReviewDecided(job=job.id, approved=True, reviewer="ada"))
+        await reaches(system, job, "training")
+
+        await cancel(system.store, system.bus, job.id)
+        second = await retry(system.store, system.bus, job.id)
+        stale = ReviewDecided(job=job.id, approved=True, reviewer="ada", attempt=1)
+        await reaches(system, second, "reviewing", attempt=2)
+        await system.bus.publish(stale)
+        await system.bus.publish(RehearsalRequested(job=job.id, attempt=1))
+        await idle(system)
+
+        now = await system.store.get(Job, job.id)
+        assert (now.state, now.attempt) == ("reviewing", 2)
+        assert (await system.store.get(RehearsalSet, second.run)).reviewer == ""
+        assert (await system.store.get(Model, "digits")).released == 1
+        assert await system.store.drop_parts(work_of(job.run)) == 0
+
+
+async def idle(system: System) -> None:
+    """Wait until nothing waits in any queue and a message sent now has been answered."""
+    await system.run("j-probe", FitSpec(model="digits", generator="original", data="old"))

@@ -1,0 +1,118 @@
+"""What is kept: a job's states as a machine that always comes to an end, and documents that survive JSON."""
+
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from schemas.documents import DOCUMENTS, NEXT_STATES, TERMINAL, Document, Job, JobState
+from schemas.job import FitSpec, RehearsalSpec
+from tests.schemas.messages import any_of
+
+STATES: tuple[JobState, ...] = get_args(JobState)
+SPEC = RehearsalSpec(model="m", new_data="d")
+
+
+def reachable(start: JobState, *, through_retry: bool) -> set[JobState]:
+    """All states that can follow, and the start."""
+    found: set[JobState] = set()
+    waiting = [start]
+    while waiting:
+        state = waiting.pop()
+        if state not in found:
+            found.add(state)
+            if through_retry or state not in TERMINAL:
+                waiting += NEXT_STATES[state]
+    return found
+
+
+def job(**changes: object) -> Job:
+    fields = {"id": "j-1", "token": "t", "model": "m", "spec": SPEC}
+    return Job.model_validate(fields | changes)
+
+
+def test_the_machine_knows_every_state() -> None:
+    assert set(NEXT_STATES) == set(STATES)
+    assert set().union(*NEXT_STATES.values()) <= set(STATES)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_comes_to_an_end(state: JobState) -> None:
+    assert reachable(state, through_retry=False) & TERMINAL
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_can_be_reached(state: JobState) -> None:
+    assert state in reachable("submitted", through_retry=False)
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_an_end_is_left_by_a_retry_alone(state: JobState) -> None:
+    assert NEXT_STATES[state] <= {"submitted"}
+
+
+def test_a_result_is_never_taken_back() -> None:
+    assert NEXT_STATES["completed"] == frozenset()
+
+
+@pytest.mark.parametrize("state", sorted(set(STATES) - TERMINAL))
+def test_whatever_is_under_way_can_fail(state: JobState) -> None:
+    assert "failed" in NEXT_STATES[state]
+
+
+def test_a_job_can_be_cancelled_until_its_release_may_be_out() -> None:
+    cancellable = {state for state in STATES if "cancelled" in NEXT_STATES[state]}
+
+    assert cancellable == set(STATES) - TERMINAL - {"releasing"}
+
+
+@pytest.mark.parametrize("state", sorted(set(STATES) - TERMINAL))
+def test_nothing_goes_back_but_by_a_retry(state: JobState) -> None:
+    following = set().union(*(reachable(each, through_retry=False) for each in NEXT_STATES[state]))
+
+    assert state not in following
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_job_is_over_in_the_ends_alone(state: JobState) -> None:
+    assert job(state=state).is_over == (state in TERMINAL)
+
+
+def test_an_attempt_has_a_name_of_its_own() -> None:
+    assert (job().run, job(attempt=2).run) == ("j-1.1", "j-1.2")
+
+
+def test_a_fitting_job_has_nothing_to_rehearse() -> None:
+    fitting = job(spec=FitSpec(model="m", generator="gmm", data="d"))
+
+    with pytest.raises(TypeError, match="j-1 is a fit job"):
+        _ = fitting.rehearsal
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_a_document_survives_json(kind: type[Document], data: st.DataObject) -> None:
+    document = data.draw(any_of(kind))
+
+    assert kind.model_validate_json(document.model_dump_json()) == document
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+def test_a_document_is_searched_by_fields_that_it_has(kind: type[Document]) -> None:
+    assert set(kind.indexes) <= set(kind.model_fields)
+
+
+def test_documents_are_kept_apart() -> None:
+    assert len({kind.collection for kind in DOCUMENTS}) == len(DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": ""}, {"id": "x" * 129}, {"attempt": 0}, {"state": "lost"}, {"revision": -1}],
+)
+def test_a_job_beyond_its_limits_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        job(**change)

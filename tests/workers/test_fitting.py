@@ -1,0 +1,127 @@
+"""A generator learns its task slice by slice, and is stored once."""
+
+from dataclasses import replace
+
+import pytest
+
+from learning.bundle import unpack
+from schemas.documents import Dataset, Fitted
+from schemas.flow import FittingRequested, GeneratorFitted, Progress
+from schemas.message import Message
+from store.base import Store
+from tests.workers.scene import (
+    ABSENT,
+    KNOWN,
+    add_dataset,
+    add_job,
+    fit,
+    job_now,
+    of,
+    only,
+    rehearsal,
+    sent,
+)
+from workers.fitting import stage
+from workers.resources import Resources
+
+
+def request(generator: str = "gmm", **fields: object) -> FittingRequested:
+    return FittingRequested.model_validate({"job": "j-1", "generator": generator, **fields})
+
+
+async def fitted(resources: Resources, message: Message | None = None) -> list[Message]:
+    return await sent(stage(resources), message or request())
+
+
+async def test_the_fit_is_stored_with_all_that_sampling_needs(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store)
+    await add_job(store, fit(options={"components": 2}, seed=5))
+
+    made = await fitted(resources)
+
+    kept = await store.get(Fitted, only(GeneratorFitted, made).fitted)
+    assert (kept.id, kept.classes, kept.seed) == ("gmm-j-1-1", KNOWN, 5)
+    assert kept.options == {"components": 2}
+    assert {"0/means", "1/means"} <= set(unpack(await store.get_part(kept.digest)))
+    assert only(Progress, made).done == 100
+
+
+async def test_a_fit_in_slices_is_the_same_fit(store: Store, resources: Resources) -> None:
+    await add_dataset(store)
+    await add_job(store, fit())
+    hasty = replace(resources, slice_s=0)
+
+    first = await fitted(hasty)
+    goes_on = only(FittingRequested, first)
+    last = await fitted(hasty, goes_on)
+    sliced = await store.get(Fitted, only(GeneratorFitted, last).fitted)
+    await store.delete(Fitted, sliced.id)
+    await fitted(resources)
+
+    assert only(Progress, first).done == 50
+    assert goes_on.slice == 1
+    assert (await store.get(Fitted, sliced.id)).digest == sliced.digest
+
+
+async def test_a_repeat_after_the_data_is_gone_still_says_that_it_is_fitted(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store)
+    await add_job(store, fit())
+    before = await fitted(resources)
+    await store.drop_parts("data/new")
+    await store.delete(Dataset, "new")
+
+    after = await fitted(resources)
+
+    assert only(GeneratorFitted, after) == only(GeneratorFitted, before)
+    assert (await job_now(store)).state == "submitted"
+
+
+async def test_a_superseded_slice_does_nothing(store: Store, resources: Resources) -> None:
+    await add_dataset(store)
+    await add_job(store, fit())
+
+    assert await fitted(resources, request(slice=1, checkpoint=ABSENT)) == []
+
+
+async def test_only_the_classes_asked_for_are_fitted(store: Store, resources: Resources) -> None:
+    await add_dataset(store)
+    await add_job(store, fit(classes=("bee",)))
+
+    await fitted(resources)
+
+    assert (await store.get(Fitted, "gmm-j-1-1")).classes == ("bee",)
+
+
+async def test_a_rehearsal_job_fits_on_its_new_data(store: Store, resources: Resources) -> None:
+    await add_dataset(store, "new", ("cat",))
+    await add_job(store, rehearsal(generator="original"))
+
+    await fitted(resources, request("original"))
+
+    kept = await store.get(Fitted, "original-j-1-1")
+    assert (kept.data, kept.classes) == ("new", ("cat",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"options": {"components": 0}}, "fitting gmm: option 'components' must be"),
+        ({"data": "absent"}, "no Dataset 'absent'"),
+        ({"classes": ("cat",)}, "no samples of cat"),
+    ],
+)
+async def test_a_fit_that_cannot_be_done_fails_the_job(
+    store: Store, resources: Resources, changes: dict[str, object], reason: str
+) -> None:
+    await add_dataset(store)
+    await add_job(store, fit(**changes))
+
+    assert of(GeneratorFitted, await fitted(resources)) == []
+
+    job = await job_now(store)
+    assert job.state == "failed"
+    assert reason in job.reason

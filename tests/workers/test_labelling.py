@@ -1,0 +1,107 @@
+"""Which samples of a shard are kept, and the reasons against the others."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.flow import SamplesLabelled, SamplesPredicted
+from store.base import Store
+from tests.workers.scene import KNOWN, add_job, only, order, rehearsal, samples_of, sent
+from workers.labelling import stage
+from workers.resources import Resources
+
+
+async def labelled(
+    resources: Resources,
+    probabilities: list[list[float]],
+    samples: NDArray[np.float32] | None = None,
+    count: int = 10,
+    classes: tuple[str, ...] = KNOWN,
+    trusted: bool = False,
+) -> SamplesLabelled:
+    """What becomes of a shard of ants that the model sees like this."""
+    message = SamplesPredicted(
+        job="j-1",
+        order=order("ant", count),
+        samples=samples_of("ant", len(probabilities)) if samples is None else samples,
+        trusted=trusted,
+        classes=classes,
+        probabilities=np.array(probabilities, np.float32).reshape(len(probabilities), len(classes)),
+    )
+    return only(SamplesLabelled, await sent(stage(resources), message))
+
+
+async def test_every_sample_is_kept_or_counted_under_one_reason(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, rehearsal(filter={"min_confidence": 0.7}))
+    samples = samples_of("ant", 7)
+    samples[1] = samples[0]
+    samples[2, 0] = np.nan
+    sure, unsure, other = [0.9, 0.1], [0.6, 0.4], [0.2, 0.8]
+
+    said = await labelled(
+        resources, [sure, sure, sure, unsure, other, sure, sure], samples, count=2
+    )
+
+    assert said.rejected == {
+        "not finite": 1,
+        "duplicate": 1,
+        "other class": 1,
+        "low confidence": 1,
+        "surplus": 1,
+    }
+    assert len(said.samples) + sum(said.rejected.values()) == 7
+    np.testing.assert_array_equal(said.samples, samples[[0, 5]])
+
+
+async def test_confidence_is_the_one_in_the_class_asked_for(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, rehearsal(filter={"min_confidence": 0.7}))
+
+    said = await labelled(resources, [[0.9, 0.1], [0.8, 0.2]])
+
+    np.testing.assert_allclose(said.confidence, [0.9, 0.8], rtol=1e-6)
+    assert said.probabilities.shape == (2, 2)
+
+
+async def test_a_class_that_the_model_does_not_know_is_kept_whole(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, rehearsal(filter={"min_confidence": 1.0}))
+
+    said = await labelled(resources, [[0.9, 0.1], [0.1, 0.9]], classes=("bee", "cat"))
+
+    assert len(said.samples) == 2
+    assert said.confidence.tolist() == [1, 1]
+
+
+async def test_before_a_first_version_all_are_kept(store: Store, resources: Resources) -> None:
+    await add_job(store, rehearsal(filter={"min_confidence": 1.0}))
+
+    said = await labelled(resources, [[], []], classes=())
+
+    assert len(said.samples) == 2
+    assert said.probabilities.shape == (2, 0)
+
+
+async def test_the_model_is_not_asked_about_stored_originals(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, rehearsal(filter={"min_confidence": 1.0}))
+
+    said = await labelled(resources, [[0.1, 0.9], [0.2, 0.8]], trusted=True)
+
+    assert len(said.samples) == 2
+    np.testing.assert_allclose(said.confidence, [0.1, 0.2], rtol=1e-6)
+
+
+async def test_a_shard_of_which_nothing_is_left_is_still_a_shard(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, rehearsal())
+
+    said = await labelled(resources, [[0.1, 0.9], [0.2, 0.8]])
+
+    assert said.samples.shape == (0, 3)
+    assert said.rejected["other class"] == 2

@@ -1,0 +1,226 @@
+"""From a job to the messages that do it."""
+
+from datetime import UTC, datetime, timedelta
+from math import prod
+
+import pytest
+
+from schemas.documents import Dataset
+from schemas.flow import (
+    FittingRequested,
+    GenerationRequested,
+    GeneratorFitted,
+    Order,
+    Progress,
+    RehearsalRequested,
+    TrainingRequested,
+)
+from schemas.message import Message
+from store.base import Store
+from store.errors import NotFound
+from tests.workers.scene import (
+    KNOWN,
+    add_dataset,
+    add_fitted,
+    add_job,
+    add_version,
+    fit,
+    is_there,
+    job_now,
+    of,
+    only,
+    plain,
+    rehearsal,
+    sent,
+)
+from workers.planning import SHARD_BYTES, SHARD_SAMPLES, first_slice, stage
+from workers.resources import Resources
+
+REQUEST = RehearsalRequested(job="j-1")
+
+
+async def planned(resources: Resources, message: Message = REQUEST) -> list[Message]:
+    return await sent(stage(resources), message)
+
+
+async def orders(resources: Resources) -> list[Order]:
+    return [message.order for message in of(GenerationRequested, await planned(resources))]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "count"),
+    [((3,), "float32", 1), ((28, 28), "uint8", 1201), ((64, 64, 3), "float32", 60)],
+)
+async def test_shards_cover_exactly_what_is_asked_of_each_class(
+    store: Store, resources: Resources, shape: tuple[int, ...], dtype: str, count: int
+) -> None:
+    await add_fitted(store, shape=shape, dtype=dtype)
+    await add_job(store, rehearsal(count=count))
+
+    made = await orders(resources)
+
+    for target in KNOWN:
+        assert sum(order.count for order in made if order.target == target) == count
+    assert [order.shard for order in made] == list(range(len(made)))
+    assert {order.shards for order in made} == {len(made)}
+    sample_bytes = prod(shape) * (1 if dtype == "uint8" else 4)
+    assert max(order.count for order in made) <= SHARD_SAMPLES
+    assert max(order.count for order in made) * sample_bytes <= SHARD_BYTES
+
+
+async def test_a_sample_larger_than_a_shard_gets_one_of_its_own(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store, shape=(1024, 1024, 3), dtype="uint8")
+    await add_job(store, rehearsal(count=2))
+
+    assert [order.count for order in await orders(resources)] == [1, 1, 1, 1]
+
+
+async def test_a_seed_follows_from_the_job_the_class_and_the_shard_alone(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store)
+    await add_job(store, rehearsal(count=1200, classes=("bee",), seed=3))
+    alone = await orders(resources)
+    await store.replace(
+        (await job_now(store)).model_copy(
+            update={"spec": rehearsal(count=1200, seed=3), "state": "submitted", "fitted": {}}
+        )
+    )
+
+    together = await orders(resources)
+
+    seeds = [order.seed for order in together]
+    assert len(set(seeds)) == len(seeds) == 6
+    assert [order.seed for order in alone] == [
+        order.seed for order in together if order.target == "bee"
+    ]
+
+
+async def test_another_job_seed_gives_other_seeds(store: Store, resources: Resources) -> None:
+    await add_fitted(store)
+    await add_job(store, rehearsal(seed=1))
+    first = await orders(resources)
+    await store.replace((await job_now(store)).model_copy(update={"spec": rehearsal(seed=2)}))
+
+    second = await orders(resources)
+
+    assert {order.seed for order in first}.isdisjoint(order.seed for order in second)
+
+
+async def test_the_newest_fit_of_a_class_counts(store: Store, resources: Resources) -> None:
+    now = datetime.now(UTC)
+    await add_fitted(store, "gmm-newer", ("bee",), created=now)
+    await add_fitted(store, "gmm-older", KNOWN, created=now - timedelta(days=1))
+    await add_fitted(store, "ga-newest", KNOWN, generator="ga", created=now + timedelta(days=1))
+    await add_job(store, rehearsal())
+
+    made = await orders(resources)
+
+    assert {order.target: order.fitted for order in made} == {
+        "ant": "gmm-older",
+        "bee": "gmm-newer",
+    }
+    assert (await job_now(store)).fitted == {"ant": "gmm-older", "bee": "gmm-newer"}
+
+
+async def test_a_class_without_a_fit_fails_the_job(store: Store, resources: Resources) -> None:
+    await add_fitted(store, classes=("ant",))
+    await add_job(store, rehearsal())
+
+    assert await orders(resources) == []
+
+    job = await job_now(store)
+    assert job.state == "failed"
+    assert "no gmm generator of model m was fitted for bee" in job.reason
+
+
+async def test_the_released_version_is_the_base(store: Store, resources: Resources) -> None:
+    await add_version(store, 4)
+    await add_job(store, plain())
+
+    made = await planned(resources)
+
+    job = await job_now(store)
+    assert (job.state, job.base) == ("training", 4)
+    assert only(TrainingRequested, made).id == first_slice(job).id
+
+
+async def test_a_base_that_is_not_there_fails_the_job(store: Store, resources: Resources) -> None:
+    await add_job(store, plain(base=9))
+
+    assert of(TrainingRequested, await planned(resources)) == []
+
+    assert (await job_now(store)).reason == "no ModelVersion 'm@9' in the store"
+
+
+async def test_a_repeat_asks_for_the_same_and_keeps_the_base(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store)
+    await add_version(store, 1)
+    await add_job(store, rehearsal())
+    first = await orders(resources)
+    await add_version(store, 2)
+
+    assert await orders(resources) == first
+
+    assert (await job_now(store)).base == 1
+
+
+async def test_with_fit_new_the_new_classes_are_rehearsed_too(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store)
+    job = await add_job(store, rehearsal(fit_new=True))
+
+    asked = only(FittingRequested, await planned(resources))
+    fitted = await add_fitted(store, "gmm-j-1-1", ("cat",), job=job.id)
+    made = await planned(resources, GeneratorFitted(job=job.id, fitted=fitted.id))
+
+    assert asked.key == "fitting.requested.v1.gmm"
+    targets = {message.order.target: message.order for message in of(GenerationRequested, made)}
+    assert set(targets) == {"ant", "bee", "cat"}
+    assert targets["cat"].fitted == "gmm-j-1-1"
+    assert only(Progress, made).total == 3
+
+
+async def test_a_fit_deletes_the_originals_only_once_it_is_stored(
+    store: Store, resources: Resources
+) -> None:
+    dataset = await add_dataset(store)
+    job = await add_job(store, fit(delete_originals=True))
+
+    await planned(resources)
+    assert (await store.get(Dataset, "new")).train == dataset.train
+    await add_fitted(store, "gmm-j-1-1", data="new", data_digests=dataset.digests)
+    await planned(resources, GeneratorFitted(job=job.id, fitted="gmm-j-1-1"))
+
+    with pytest.raises(NotFound):
+        await store.get(Dataset, "new")
+    assert not await is_there(store, dataset.train[0].digest)
+    done = await job_now(store)
+    assert (done.state, done.result) == ("completed", "gmm-j-1-1")
+
+
+async def test_data_that_took_the_name_of_what_was_fitted_is_not_deleted(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store)
+    job = await add_job(store, fit(delete_originals=True), state="fitting")
+    await add_fitted(store, "gmm-j-1-1", data="new", data_digests=("0" * 64,))
+
+    await planned(resources, GeneratorFitted(job=job.id, fitted="gmm-j-1-1"))
+
+    assert (await store.get(Dataset, "new")).id == "new"
+
+
+async def test_a_fit_keeps_the_originals_unless_told(store: Store, resources: Resources) -> None:
+    await add_dataset(store)
+    job = await add_job(store, fit(), state="fitting")
+
+    await planned(resources, GeneratorFitted(job=job.id, fitted="gmm-j-1-1"))
+
+    assert (await store.get(Dataset, "new")).id == "new"
+    assert (await job_now(store)).state == "completed"

@@ -1,0 +1,247 @@
+"""A process: which stages it attends, how it waits for its servers, and what it does about a dead letter."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bus.bus import Bus
+from bus.errors import BusUnavailable
+from bus.local import serve
+from bus.memory import MemoryTransport
+from bus.stage import topology
+from bus.transport import Envelope
+from schemas.documents import Job
+from schemas.flow import ModelReleased, Progress, RehearsalRequested
+from schemas.message import derived_id
+from schemas.settings import Settings
+from store.base import Store
+from store.errors import StoreUnavailable
+from tests.bus.inbox import eventually, until
+from tests.workers.scene import add_job, add_version, job_now, plain
+from workers import process
+from workers.pipeline import described
+from workers.process import Stopped, attending, patiently, resume, work
+
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, store=SecretStr(f"sqlite://{tmp_path}/store.db"))
+
+
+@asynccontextmanager
+async def attended(store: Store, settings: Settings, *wanted: str) -> AsyncIterator[Bus]:
+    transport = MemoryTransport()
+    async with attending(transport, store, settings, wanted):
+        yield Bus(transport, "test", store)
+
+
+async def news_of(bus: Bus, stage: str) -> Progress:
+    """The first word of that stage."""
+    async with asyncio.timeout(PATIENCE_S), bus.follow(Progress, since="first") as progress:
+        async for news in progress:
+            if news.stage == stage:
+                return news
+    raise AssertionError("the log ended")
+
+
+def unreadable(job: str) -> Envelope:
+    """A request whose body is not one."""
+    headers = {"ce-id": "1", "ce-type": "io.rdg.rehearsal.requested.v1", "ce-subject": job}
+    return Envelope("rehearsal.requested.v1", "1", b"\xc1", headers)
+
+
+async def test_a_route_restricts_a_stage_to_one_generator(store: Store, settings: Settings) -> None:
+    transport = MemoryTransport()
+    async with attending(transport, store, settings, ["generation.gmm"]) as subscriptions:
+        assert len(subscriptions) == 2  # orders, and scored populations
+    async with attending(transport, store, settings, ["generation"]) as subscriptions:
+        assert len(subscriptions) == 8
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        ("planing", "stage 'planing' is unknown; there are planning, fitting,"),
+        ("generation.gnn", "'generation.gnn': generation has generation.original, generation.gmm"),
+        ("labelling.gmm", "'labelling.gmm': labelling has no routes"),
+    ],
+)
+async def test_an_unknown_stage_or_route_is_refused_before_any_waiting(
+    settings: Settings, wanted: str, problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        async with asyncio.timeout(PATIENCE_S):
+            await work(settings, ["fleet", wanted], asyncio.Event())
+
+
+async def test_a_dead_letter_fails_its_job_with_stage_and_reason(
+    store: Store, settings: Settings
+) -> None:
+    await add_job(store, plain())
+
+    async with attended(store, settings, "planning") as bus:
+        await bus.transport.send(unreadable("j-1.1"))
+        news = await news_of(bus, "planning")
+
+    job = await job_now(store)
+    assert job.state == news.state == "failed"
+    assert job.reason.startswith("planning: Unreadable: body is not msgpack")
+    assert news.note == job.reason
+
+
+async def test_the_cost_of_every_message_is_on_its_job(store: Store, settings: Settings) -> None:
+    await add_job(store, plain())
+
+    async with attended(store, settings, "planning", "fitting") as bus:
+        await bus.publish(RehearsalRequested(id=derived_id("a"), job="j-1"))
+        await news_of(bus, "planning")
+        await bus.transport.send(unreadable("j-1.1"))
+        tallies = eventually(
+            lambda: store.tallies("j-1"), lambda spent: spent.get("planning.messages") == 2
+        )
+        spent = await tallies
+
+    assert set(spent) == {
+        f"planning.{each}" for each in ("messages", "seconds", "bytes_in", "bytes_out")
+    }
+    assert spent["planning.bytes_in"] > 1
+    assert spent["planning.bytes_out"] > 0
+
+
+async def test_a_dead_letter_of_no_job_fails_none(store: Store, settings: Settings) -> None:
+    await add_job(store, plain())
+
+    async with attended(store, settings, "planning") as bus:
+        await bus.transport.send(unreadable(""))
+        await bus.transport.send(unreadable("j-absent"))
+        await bus.publish(RehearsalRequested(id=derived_id("a"), job="j-1"))
+        assert (await news_of(bus, "planning")).state == "training"
+
+
+async def test_a_system_that_starts_again_publishes_its_releases_and_its_open_jobs(
+    store: Store,
+) -> None:
+    version = await add_version(store, 2)
+    job = await add_job(store, plain(), state="training")
+    over = Job(id="j-2", token="", model="m", spec=plain(), state="failed")
+    await store.insert(over)
+    bus = Bus(MemoryTransport(), "test", store)
+    await bus.transport.declare(topology(described(["planning"], ())))
+
+    await resume(bus, store)
+
+    async with asyncio.timeout(PATIENCE_S), bus.follow(ModelReleased, "m", "newest") as releases:
+        assert (await anext(releases)).manifest.version == version.number
+    assert await bus.transport.depth("planning.rehearsal.requested.v1") == 1
+    assert job.state == "training"
+
+
+async def test_a_worker_waits_for_its_bus_and_says_so_once_per_try(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rdg.worker")
+    stop = asyncio.Event()
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        working = group.create_task(work(settings, ["fleet"], stop))
+        await until(lambda: "trying again" in caplog.text)
+        assert not working.done()
+        async with serve(MemoryTransport(), tmp_path / "bus.sock"):
+            await until(lambda: "ready: fleet" in caplog.text)
+            stop.set()
+            await working
+
+    waits = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len({record.created for record in waits}) == len(waits)
+    assert all(str(tmp_path / "bus.sock") in record.getMessage() for record in waits)
+
+
+async def test_a_worker_that_waits_stops_when_told(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = asyncio.Event()
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        group.create_task(work(settings, ["fleet"], stop))
+        await until(lambda: "trying again" in caplog.text)
+        stop.set()
+
+
+class Flaky:
+    """A server that answers at the third try."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.tries = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        self.tries += 1
+        if self.tries < 3:
+            raise self.error
+        yield "open"
+
+
+@pytest.fixture
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
+
+
+@pytest.mark.usefixtures("_short_pauses")
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("amqp://host", BusUnavailable("no broker")),
+        ("mongodb://host", StoreUnavailable("no server")),
+    ],
+)
+async def test_a_server_is_tried_until_it_answers(
+    url: str, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Flaky(error)
+
+    async with patiently(url, server.open, asyncio.Event()) as opened:
+        assert opened == "open"
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"{error}; trying again"] * 2
+
+
+@pytest.mark.parametrize("url", ["sqlite:///path", "redis://host", ""])
+async def test_what_waiting_does_not_help_is_an_error_at_once(url: str) -> None:
+    server = Flaky(StoreUnavailable("it cannot be opened"))
+
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        async with patiently(url, server.open, asyncio.Event()):
+            pass
+
+    assert server.tries == 1
+
+
+async def test_nothing_is_opened_once_told_to_stop() -> None:
+    stop, server = asyncio.Event(), Flaky(BusUnavailable("no broker"))
+    stop.set()
+
+    with pytest.raises(Stopped):
+        async with patiently("amqp://host", server.open, stop):
+            pass
+
+    assert server.tries == 1
+
+
+async def test_an_error_of_what_was_opened_is_not_waited_out() -> None:
+    server = Flaky(BusUnavailable(""))
+    server.tries = 2
+
+    with pytest.raises(BusUnavailable, match="lost"):
+        async with patiently("amqp://host", server.open, asyncio.Event()):
+            raise BusUnavailable("lost")
+
+    assert server.tries == 3

@@ -1,0 +1,97 @@
+"""What all stages do with a job: end quietly when it is over, fail it when it cannot be done."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from schemas.documents import Job
+from schemas.flow import Progress, RehearsalRequested
+from schemas.message import Message
+from schemas.names import work_of
+from store.base import Store
+from store.errors import NotFound
+from tests.workers.scene import add_job, is_there, job_now, only, plain
+from workers.resources import Refusal, Resources, report
+
+REQUEST = RehearsalRequested(job="j-1")
+
+
+async def handled(resources: Resources, error: Exception | None = None, **rules: bool) -> list[str]:
+    """Handle a request, and return the states that were reported."""
+
+    async def handle(job: Job, _: RehearsalRequested) -> AsyncIterator[Message]:
+        yield report(job, "probe", note="handled")
+        if error:
+            raise error
+
+    guarded = resources.on_jobs("probe", handle, **rules)
+    said = [only(Progress, [output]) async for output in guarded(REQUEST)]
+    return [news.note or news.state for news in said]
+
+
+async def test_a_refusal_fails_the_job_with_its_reason(store: Store, resources: Resources) -> None:
+    await add_job(store, plain())
+
+    said = await handled(resources, Refusal("count: too many"))
+
+    assert said == ["handled", "count: too many"]
+    job = await job_now(store)
+    assert (job.state, job.reason) == ("failed", "count: too many")
+
+
+async def test_something_named_that_is_not_there_fails_the_job(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, plain())
+
+    await handled(resources, NotFound("Dataset", "absent"))
+
+    assert (await job_now(store)).reason == "no Dataset 'absent' in the store"
+
+
+async def test_any_other_error_is_for_the_bus_to_bury(store: Store, resources: Resources) -> None:
+    await add_job(store, plain())
+
+    with pytest.raises(ZeroDivisionError):
+        await handled(resources, ZeroDivisionError())
+
+    assert (await job_now(store)).state == "submitted"
+
+
+@pytest.mark.parametrize("state", ["cancelled", "failed", "rejected", "completed"])
+async def test_a_message_of_a_job_that_is_over_only_cleans_up(
+    store: Store, resources: Resources, state: str
+) -> None:
+    job = await add_job(store, plain(), state=state)
+    left = await store.put_part(b"left behind", work_of(job.run))
+
+    assert await handled(resources) == [state]
+
+    assert not await is_there(store, left)
+
+
+async def test_the_stage_that_completes_jobs_may_repeat_itself(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, plain(), state="completed")
+
+    assert await handled(resources, even_completed=True) == ["handled"]
+
+
+async def test_a_job_that_failed_is_not_repeated_even_so(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, plain(), state="failed")
+
+    assert await handled(resources, even_completed=True) == ["failed"]
+
+
+async def test_a_slice_is_due_once_its_time_is_used_up(store: Store) -> None:
+    assert Resources(store, (), slice_s=0).due()()
+    assert not Resources(store, (), slice_s=60).due()()
+
+
+async def test_a_report_fits_its_message_however_long_the_reason(store: Store) -> None:
+    job = await add_job(store, plain(), state="failed", reason="x" * 4096)
+
+    assert len(report(job, "probe").note) == 1024
