@@ -1,0 +1,1 @@
+"""Everything that the README claims, as commands that print tables."""

@@ -40,7 +40,8 @@ COUNTS = {"gmm": 1000, "gan": 1000, "ga": 300}
 class Run:
     """What one pass over the five tasks gave.
 
-    `seconds` is CPU time of all that the arm did. `matrix[i][j]` is the accuracy on the test samples of task j after task i, nan where j is still to come.
+    `seconds` is CPU time of all that the arm did. `matrix[i][j]` is the accuracy on the test samples of task j after
+    task i, nan where j is still to come.
     """
 
     data: str

@@ -1,8 +1,10 @@
 """One connection to RabbitMQ that comes back by itself, and confirmed publishing over it.
 
-No call is given the driver's own `timeout`: on Python 3.11 that can swallow a cancellation, asyncio.timeout cannot.
 aio-pika keeps the connection; the channels are plain ones, each put back by whoever uses it: publishing when it next
 publishes (here), a consumer when it finds itself gone (bus/rabbit_consumer.py).
+
+Only basic_publish is given the driver's `timeout`. In its other calls that is asyncio.wait_for, which on Python 3.11
+can swallow a cancellation; asyncio.timeout around the call cannot.
 """
 
 import asyncio

@@ -118,7 +118,8 @@ async def bus(settings: Settings) -> list[Check]:
     found = f"{redacted(settings.bus_url)}, {_ms_since(begun)}"
     answers = Check(name="bus", status="ok", found=found)
     if are_declared:
-        return [answers, Check(name="workers", status="ok", found="their queues are declared")]
+        found = "queues are declared; the broker knows who attends them"
+        return [answers, Check(name="workers", status="ok", found=found)]
     remedy = "start `rdg up`, or `rdg worker` with its stages"
     nobody = Check(name="workers", status="fail", found="no queue takes jobs", remedy=remedy)
     return [answers, nobody]

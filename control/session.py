@@ -106,9 +106,13 @@ def _command(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
 
     def run(**arguments: Any) -> None:
         session = _flags(**{name: arguments.pop(name) for name in FLAGS})
+        before = logging.root.manager.disable
         if "RDG_DEBUG" not in os.environ:
             logging.disable(logging.CRITICAL)  # what goes wrong is said once, by its error
-        asyncio.run(function(session, **arguments))
+        try:
+            asyncio.run(function(session, **arguments))
+        finally:
+            logging.disable(before)
 
     own = list(inspect.signature(function).parameters.values())[1:]
     parameters = [*own, *FLAGS.values()]

@@ -17,7 +17,7 @@ MAX_ARRAY_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ArrayOf:
-    """What an array field may hold: one of `dtypes`, between `least` and `most` dimensions, never empty."""
+    """What an array field may hold: one of `dtypes`, between `least` and `most` dimensions."""
 
     dtypes: tuple[str, ...]
     least: int

@@ -64,8 +64,8 @@ class Gates(Asked):
 class RehearsalSpec(Asked):
     """Retrain `model` on `new_data` while rehearsing `classes`. Without a generator: plain training.
 
-    `classes` are those to rehearse; `count` is how many samples of each. With `fit_new` the generator is first
-    fitted on the new data, so that its classes are rehearsed too, now and in later jobs.
+    `classes` are those to rehearse, all that the model knows unless named; `count` is how many samples of each. With
+    `fit_new` the generator is first fitted on the new data, so that its classes are rehearsed too, now and later.
     """
 
     kind: Literal["rehearsal"] = "rehearsal"

@@ -3,12 +3,15 @@
 All of it may be repeated: a state is entered once, and cleaning what is clean does nothing.
 """
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
 from schemas.documents import NEXT_STATES, Job, JobState
 from schemas.names import claims_of, set_of, work_of
 from store.base import Store, change
+
+log = logging.getLogger("rdg.jobs")
 
 
 async def advance(store: Store, job: Job, to: JobState, **fields: Any) -> Job:
@@ -29,6 +32,7 @@ async def finish(store: Store, job: Job, to: JobState, reason: str = "", **field
     """End the job's attempt and remove what only it needed."""
     ended = await advance(store, job, to, reason=reason[:4096], **fields)
     if ended.is_over:
+        log.info("job %s (%s) is %s %s", ended.id, ended.model, ended.state, ended.reason)
         await clean(store, ended)
     return ended
 

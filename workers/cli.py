@@ -4,9 +4,9 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -88,7 +88,7 @@ def _run(main: Callable[[asyncio.Event], Awaitable[None]], log_level: str) -> No
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    with _one_thread_a_product(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_until_told(main))
 
 
@@ -106,19 +106,6 @@ def _stop_once(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
-
-
-def _one_thread_a_product() -> AbstractContextManager[None]:
-    """Keep numpy's matrix products to one thread, where threadpoolctl is installed.
-
-    They are small here. With a thread for each core they spin while they wait for each other, which costs many times
-    the work itself as soon as anything else runs; and the cores are there for other messages and other workers.
-    """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    return cast(AbstractContextManager[None], threadpool_limits(1))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -106,14 +106,15 @@ async def _base(store: Store, spec: RehearsalSpec) -> int | None:
 
 
 async def _generate(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterator[Out]:
-    if not spec.classes:
+    earlier = await _to_rehearse(store, job, spec)
+    if not earlier:
         job = await advance(store, job, "training", base=job.base)
         yield first_slice(job)
         yield report(job, "planning")
         return
     own = await _own_fit(store, job, spec)
     known = await _fitted_by_class(store, job, spec, own)
-    wanted = list(dict.fromkeys((*spec.classes, *(own.classes if own else ()))))
+    wanted = list(dict.fromkeys((*earlier, *(own.classes if own else ()))))
     if missing := [name for name in wanted if name not in known]:
         raise Refusal(
             f"classes: no {spec.generator} generator of model {spec.model} was fitted for "
@@ -125,6 +126,13 @@ async def _generate(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterato
     for order in orders:
         yield GenerationRequested(job=job.id, order=order)
     yield report(job, "planning", 0, len(orders))
+
+
+async def _to_rehearse(store: Store, job: Job, spec: RehearsalSpec) -> tuple[str, ...]:
+    """Return the classes asked for; with a generator and none named, all that the model knows."""
+    if spec.classes or spec.generator is None or job.base is None:
+        return spec.classes
+    return (await store.get(ModelVersion, f"{spec.model}@{job.base}")).classes
 
 
 async def _own_fit(store: Store, job: Job, spec: RehearsalSpec) -> Fitted | None:

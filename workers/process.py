@@ -132,6 +132,7 @@ async def up(settings: Settings, stop: asyncio.Event) -> None:
         await resume(_bus(transport, store, settings), store)
         log.info("ready: all stages, bus at %s", path)
         await stop.wait()
+        log.info("stopping: up to %.0f s for what runs", settings.grace_s)
 
 
 @asynccontextmanager
@@ -139,7 +140,8 @@ async def attending(
     transport: Transport, store: Store, settings: Settings, wanted: Sequence[str]
 ) -> AsyncIterator[list[Subscription]]:
     """Declare the topology of the whole pipeline and attend the wanted stages while the context is open."""
-    # Arithmetic then rounds alike on every machine, and replicas do not fight for cores.
+    # Products are small here. With a thread for each core they spin while they wait for each other, which costs
+    # many times the work as soon as anything else runs, and sums round by the number of cores.
     threadpool_limits(1)
     resources = Resources(store, generators.installed(), settings.slice_s)
     everything = load_all(installed(), resources)

@@ -22,7 +22,7 @@ def stage(resources: Resources) -> Stage[ModelTrained, Out]:
 
     async def handle(job: Job, message: ModelTrained) -> AsyncIterator[Out]:
         version = await _record(store, job, job.rehearsal, message)
-        missed = _missed(job.rehearsal.gates, message)
+        missed = _missed(job.rehearsal.gates, message, await _known_before(store, version))
         if missed:
             await _mark(store, version, "refused", "; ".join(missed))
             raise Refusal(f"{version.id} was not released: {'; '.join(missed)}")
@@ -42,19 +42,33 @@ def stage(resources: Resources) -> Stage[ModelTrained, Out]:
     )
 
 
-def _missed(gates: Gates, trained: ModelTrained) -> list[str]:
-    """Return every gate that the candidate misses, in words."""
+async def _known_before(store: Store, version: ModelVersion) -> tuple[str, ...]:
+    if version.base is None:
+        return ()
+    return (await store.get(ModelVersion, f"{version.model}@{version.base}")).classes
+
+
+def _missed(gates: Gates, trained: ModelTrained, known: tuple[str, ...]) -> list[str]:
+    """Return every gate that the candidate misses, in words; what was not measured is missed."""
     missed = []
     scores = trained.scores
     if gates.min_accuracy is not None and scores.accuracy < gates.min_accuracy:
         missed.append(f"accuracy {scores.accuracy:.3f} is under the gate {gates.min_accuracy}")
-    if gates.max_forgetting is not None and trained.before:
-        for name, before in trained.before.per_class.items():
-            fall = before - scores.per_class.get(name, 0.0)
-            if fall > gates.max_forgetting:
-                missed.append(
-                    f"class {name} fell by {fall:.3f}, over the gate {gates.max_forgetting}"
-                )
+    if gates.max_forgetting is not None:
+        missed += _forgotten(gates.max_forgetting, trained, known)
+    return missed
+
+
+def _forgotten(most: float, trained: ModelTrained, known: tuple[str, ...]) -> list[str]:
+    before = trained.before.per_class if trained.before else {}
+    missed = []
+    for name in known:
+        if name not in before:
+            missed.append(
+                f"class {name} was not measured: rehearse it, or name a probe that has it"
+            )
+        elif (fall := before[name] - trained.scores.per_class.get(name, 0.0)) > most:
+            missed.append(f"class {name} fell by {fall:.3f}, over the gate {most}")
     return missed
 
 

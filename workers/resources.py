@@ -56,8 +56,9 @@ class Resources:
 
         async def guarded(message: In) -> AsyncIterator[Out | Progress]:
             job = await self.store.get(Job, message.job)
-            if message.attempt != job.attempt:
+            if message.attempt < job.attempt:
                 await clean_run(self.store, message.run, keeps_set=False)
+            if message.attempt != job.attempt:
                 return
             if job.is_over and not (even_completed and job.state == "completed"):
                 await clean(self.store, job)

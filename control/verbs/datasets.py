@@ -1,7 +1,7 @@
 """Data sets: real samples go into the store in parts of bounded size, by split and class."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from control.sources import Labelled, Splits
 from control.verbs.errors import Invalid, Refused, Unreachable
 from control.verbs.pages import page as page_of
 from learning.bundle import pack
-from schemas.documents import Dataset, SamplePart
+from schemas.documents import NEXT_STATES, TERMINAL, Dataset, Job, SamplePart
+from schemas.job import FitSpec
 from schemas.names import ClassName, Name
-from store.base import Store, digest_of
+from store.base import MAX_PAGE, Store, digest_of
 from store.errors import NotFound
 
 PART_BYTES = 8 * 1024 * 1024
@@ -110,13 +111,30 @@ async def show(store: Store, name: str) -> Dataset:
 async def delete(store: Store, name: str) -> int:
     """Remove a data set, or what an interrupted addition left of one; return how many parts it had.
 
-    A job that still needs it fails, and says so.
+    Raises:
+        NotFound: There is no such data set.
+        Refused: A job that is not over needs it.
+
     """
+    users = [job.id async for job in _open_jobs(store) if name in _data_of(job)]
+    if users:
+        raise Refused(f"{name} is in use by {', '.join(users)}", "wait for it, or cancel it")
     was_there = await store.delete(Dataset, name)
     dropped = await store.drop_parts(_owner(name))
     if not (was_there or dropped):
         raise NotFound(Dataset.__name__, name)
     return dropped
+
+
+async def _open_jobs(store: Store) -> AsyncIterator[Job]:
+    for state in NEXT_STATES.keys() - TERMINAL:
+        for job in await store.find(Job, state=state, limit=MAX_PAGE):
+            yield job
+
+
+def _data_of(job: Job) -> set[str | None]:
+    spec = job.spec
+    return {spec.data} if isinstance(spec, FitSpec) else {spec.new_data, spec.probe}
 
 
 def _owner(name: str) -> str:

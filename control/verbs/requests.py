@@ -45,7 +45,9 @@ async def _check_rehearsal(store: Store, spec: RehearsalSpec) -> None:
     classes = tuple(dict.fromkeys((*known, *spec.classes, *new)))
     _check_architecture(spec, dataset, base, len(classes))
     await _check_generator(spec)
-    await _check_fitted(store, spec, dataset, new if spec.fit_new else ())
+    if spec.generator:
+        rehearsed = spec.classes or known
+        await _check_fitted(store, spec, rehearsed, dataset, new if spec.fit_new else ())
     await _check_probe(store, spec, dataset, classes)
 
 
@@ -144,7 +146,11 @@ def _check_without_generator(spec: Spec) -> None:
 
 
 async def _check_fitted(
-    store: Store, spec: RehearsalSpec, dataset: Dataset, own: Sequence[str]
+    store: Store,
+    spec: RehearsalSpec,
+    rehearsed: Sequence[str],
+    dataset: Dataset,
+    own: Sequence[str],
 ) -> None:
     """Check that each class to rehearse was fitted, or is fitted by this job itself."""
     fits = await store.find(Fitted, model=spec.model, limit=MAX_PAGE)
@@ -154,7 +160,7 @@ async def _check_fitted(
         if fit.generator == spec.generator
         for name in fit.classes
     }
-    for name in spec.classes:
+    for name in rehearsed:
         if name in own:
             continue
         if name not in newest:

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from bus.transport import Delivery, Envelope, Queue, Topology, Transport
+from bus.errors import BusUnavailable
+from bus.memory import MemoryTransport
+from bus.transport import Delivery, Envelope, Queue, Receiver, Subscription, Topology, Transport
 
 PATIENCE_S = 30.0
 
@@ -76,3 +78,46 @@ async def taken(entries: AsyncIterator[Envelope], count: int) -> list[bytes]:
     """The bodies of the next entries of a log."""
     async with asyncio.timeout(PATIENCE_S):
         return [(await anext(entries)).body for _ in range(count)]
+
+
+class Watched(MemoryTransport):
+    """Notes how the messages of one queue are settled, and loses some of the acknowledgements."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__()
+        self.queue = queue
+        self.events: list[str] = []
+        self.acks_to_lose = 0
+
+    @asynccontextmanager
+    async def receive(
+        self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
+    ) -> AsyncIterator[Subscription]:
+        async def watch(delivery: Delivery) -> None:
+            await receiver(WatchedDelivery(self, delivery) if queue == self.queue else delivery)
+
+        async with super().receive(queue, watch, prefetch, grace_s) as subscription:
+            yield subscription
+
+
+class WatchedDelivery:
+    def __init__(self, transport: Watched, delivery: Delivery) -> None:
+        self._transport = transport
+        self._delivery = delivery
+        self.envelope = delivery.envelope
+        self.attempt = delivery.attempt
+
+    async def ack(self) -> None:
+        self._transport.events.append("ack")
+        if self._transport.acks_to_lose > 0:
+            self._transport.acks_to_lose -= 1
+            raise BusUnavailable("the connection was lost")
+        await self._delivery.ack()
+
+    async def retry(self, delay_s: float, reason: str) -> None:
+        self._transport.events.append("retry")
+        await self._delivery.retry(delay_s, reason)
+
+    async def bury(self, reason: str, trace: str) -> None:
+        self._transport.events.append("bury")
+        await self._delivery.bury(reason, trace)

@@ -1,12 +1,9 @@
 """Which URL opens which bus, and waiting for one that is not there yet."""
 
-import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from bus import connect as connecting
 from bus.connect import connect
 from bus.errors import BusUnavailable
 from bus.local import LocalTransport, serve
@@ -42,32 +39,6 @@ async def test_other_url_is_refused_with_the_possible_ones(url: str) -> None:
 async def test_absent_bus_is_refused_at_once_unless_told_to_wait() -> None:
     with pytest.raises(BusUnavailable, match="RDG_BUS"):
         await open_and_close(f"amqp://127.0.0.1:{free_port()}/")
-
-
-async def test_waiting_tells_of_each_try_and_ends_when_the_bus_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connecting, "FIRST_PAUSE_S", 0.01)
-    path = tmp_path / "bus.sock"
-    lines: list[str] = []
-    third_try = asyncio.Event()
-
-    def on_wait(line: str) -> None:
-        lines.append(line)
-        if len(lines) == 3:
-            third_try.set()
-
-    async def serve_late(stack: AsyncExitStack) -> None:
-        await third_try.wait()
-        await stack.enter_async_context(serve(MemoryTransport(), path))
-
-    async with AsyncExitStack() as stack, asyncio.timeout(30), asyncio.TaskGroup() as group:
-        serving = group.create_task(serve_late(stack))
-        async with connect(f"unix://{path}", on_wait=on_wait) as transport:
-            assert isinstance(transport, LocalTransport)
-            await serving
-    assert len(lines) >= 3
-    assert all(str(path) in line for line in lines)
 
 
 async def open_and_close(url: str) -> None:

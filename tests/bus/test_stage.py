@@ -11,7 +11,7 @@ from bus.bus import Bus
 from bus.errors import BusUnavailable, Retry
 from bus.memory import MemoryTransport
 from bus.stage import Settlement, Stage, Terms, attend, topology
-from bus.transport import Delivery, Envelope, Queue, Receiver, Subscription, Topology
+from bus.transport import Envelope, Queue, Topology
 from schemas.flow import (
     FittingRequested,
     GeneratorFitted,
@@ -20,7 +20,7 @@ from schemas.flow import (
     ReviewDecided,
 )
 from schemas.message import JobMessage, Message, derived_id
-from tests.bus.inbox import Inbox, until, until_dead, until_depth
+from tests.bus.inbox import Inbox, Watched, until, until_dead, until_depth
 
 PLANNING = "planning.rehearsal.requested.v1"
 FITTED = Queue("next.generator.fitted.v1", "generator.fitted.v1")
@@ -63,51 +63,9 @@ class Desk:
         return [delivery.envelope.id for delivery in self.outputs.deliveries]
 
 
-class Watched(MemoryTransport):
-    """Notes how the stage settles its messages, and loses some of the acknowledgements."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: list[str] = []
-        self.acks_to_lose = 0
-
-    @asynccontextmanager
-    async def receive(
-        self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
-    ) -> AsyncIterator[Subscription]:
-        async def watch(delivery: Delivery) -> None:
-            await receiver(WatchedDelivery(self, delivery) if queue == PLANNING else delivery)
-
-        async with super().receive(queue, watch, prefetch, grace_s) as subscription:
-            yield subscription
-
-
-class WatchedDelivery:
-    def __init__(self, transport: Watched, delivery: Delivery) -> None:
-        self._transport = transport
-        self._delivery = delivery
-        self.envelope = delivery.envelope
-        self.attempt = delivery.attempt
-
-    async def ack(self) -> None:
-        self._transport.events.append("ack")
-        if self._transport.acks_to_lose > 0:
-            self._transport.acks_to_lose -= 1
-            raise BusUnavailable("the connection was lost")
-        await self._delivery.ack()
-
-    async def retry(self, delay_s: float, reason: str) -> None:
-        self._transport.events.append("retry")
-        await self._delivery.retry(delay_s, reason)
-
-    async def bury(self, reason: str, trace: str) -> None:
-        self._transport.events.append("bury")
-        await self._delivery.bury(reason, trace)
-
-
 @pytest.fixture
 def watched() -> Watched:
-    return Watched()
+    return Watched(PLANNING)
 
 
 @pytest.fixture

@@ -246,3 +246,22 @@ async def test_what_a_cancelled_attempt_left_on_the_bus_does_not_touch_the_next_
 async def idle(system: System) -> None:
     """Wait until nothing waits in any queue and a message sent now has been answered."""
     await system.run("j-probe", FitSpec(model="digits", generator="original", data="old"))
+
+
+async def test_without_named_classes_everything_that_the_model_knows_is_rehearsed(
+    system: System,
+) -> None:
+    job = await system.run("j-default", rehearsal(classes=()))
+
+    kept = await system.store.get(RehearsalSet, job.run)
+    assert set(kept.counts) == set(NAMES)
+
+
+async def test_forgetting_that_was_not_measured_is_not_released(system: System) -> None:
+    plain = {"generator": None, "classes": (), "gates": {"max_forgetting": 0.05}}
+
+    done = await system.run("j-blind", rehearsal(**plain))
+
+    assert done.state == "failed"
+    assert "class 0 was not measured" in done.reason
+    assert (await system.store.get(Model, "digits")).released == 1

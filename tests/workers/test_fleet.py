@@ -65,3 +65,14 @@ async def test_a_device_is_known_since_its_first_report(store: Store, resources:
     await sent(stage(resources), reported(2))
 
     assert (await store.get(Device, "pump-1")).created == since
+
+
+async def test_a_clock_that_is_ahead_does_not_hide_what_follows(
+    store: Store, resources: Resources
+) -> None:
+    now = datetime.now(UTC)
+    await sent(stage(resources), reported(1, at=now + timedelta(days=365)))
+
+    await sent(stage(resources), reported(2, at=datetime.now(UTC) + timedelta(seconds=1)))
+
+    assert (await store.get(Device, "pump-1")).version == 2

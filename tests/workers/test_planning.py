@@ -7,6 +7,7 @@ import pytest
 
 from schemas.documents import Dataset
 from schemas.flow import (
+    MAX_SHARDS,
     FittingRequested,
     GenerationRequested,
     GeneratorFitted,
@@ -224,3 +225,23 @@ async def test_a_fit_keeps_the_originals_unless_told(store: Store, resources: Re
 
     assert (await store.get(Dataset, "new")).id == "new"
     assert (await job_now(store)).state == "completed"
+
+
+async def test_more_shards_than_a_gate_takes_are_refused(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store, shape=(1024, 1024), dtype="uint8")
+    await add_job(store, rehearsal(count=MAX_SHARDS))
+
+    assert await orders(resources) == []
+
+    assert f"count: {2 * MAX_SHARDS} shards, at most" in (await job_now(store)).reason
+
+
+async def test_a_repeat_keeps_the_fits_that_were_chosen(store: Store, resources: Resources) -> None:
+    await add_fitted(store)
+    await add_job(store, rehearsal())
+    first = await orders(resources)
+    await add_fitted(store, "gmm-newer")
+
+    assert await orders(resources) == first

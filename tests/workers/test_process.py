@@ -21,13 +21,14 @@ from schemas.message import derived_id
 from schemas.settings import Settings
 from store.base import Store
 from store.errors import StoreUnavailable
-from tests.bus.inbox import eventually, until
+from tests.bus.inbox import eventually, until, until_dead
 from tests.workers.scene import add_job, add_version, job_now, plain
 from workers import process
 from workers.pipeline import described
-from workers.process import Stopped, attending, patiently, resume, work
+from workers.process import Stopped, attending, patiently, resume, up, work
 
 PATIENCE_S = 30
+QUEUE = "planning.rehearsal.requested.v1"
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ async def news_of(bus: Bus, stage: str) -> Progress:
     raise AssertionError("the log ended")
 
 
-def unreadable(job: str) -> Envelope:
+def unreadable(run: str) -> Envelope:
     """A request whose body is not one."""
-    headers = {"ce-id": "1", "ce-type": "io.rdg.rehearsal.requested.v1", "ce-subject": job}
+    headers = {"ce-id": "1", "ce-type": "io.rdg.rehearsal.requested.v1", "ce-subject": run}
     return Envelope("rehearsal.requested.v1", "1", b"\xc1", headers)
 
 
@@ -120,9 +121,29 @@ async def test_a_dead_letter_of_no_job_fails_none(store: Store, settings: Settin
 
     async with attended(store, settings, "planning") as bus:
         await bus.transport.send(unreadable(""))
-        await bus.transport.send(unreadable("j-absent"))
-        await bus.publish(RehearsalRequested(id=derived_id("a"), job="j-1"))
-        assert (await news_of(bus, "planning")).state == "training"
+        await bus.transport.send(unreadable("j-absent.1"))
+        await until_dead(bus.transport, QUEUE, 2)
+
+    assert (await job_now(store)).state == "submitted"
+
+
+async def test_a_dead_letter_of_an_earlier_attempt_leaves_the_job_alone(
+    store: Store, settings: Settings
+) -> None:
+    await add_job(store, plain(), attempt=2)
+
+    async with attended(store, settings, "planning") as bus:
+        await bus.transport.send(unreadable("j-1.1"))
+        await until_dead(bus.transport, QUEUE, 1)
+
+    assert (await job_now(store)).state == "submitted"
+
+
+async def test_the_whole_system_is_its_own_bus_and_takes_no_other(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, bus=SecretStr("amqp://host/"))
+
+    with pytest.raises(ValueError, match="RDG_BUS: `rdg up` is its own bus"):
+        await up(settings, asyncio.Event())
 
 
 async def test_a_system_that_starts_again_publishes_its_releases_and_its_open_jobs(
@@ -139,7 +160,7 @@ async def test_a_system_that_starts_again_publishes_its_releases_and_its_open_jo
 
     async with asyncio.timeout(PATIENCE_S), bus.follow(ModelReleased, "m", "newest") as releases:
         assert (await anext(releases)).manifest.version == version.number
-    assert await bus.transport.depth("planning.rehearsal.requested.v1") == 1
+    assert await bus.transport.depth(QUEUE) == 1
     assert job.state == "training"
 
 

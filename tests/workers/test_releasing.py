@@ -176,11 +176,32 @@ async def test_a_repeat_that_comes_late_leaves_a_newer_release_alone(
     assert (await job_now(store)).state == "completed"
 
 
+async def test_a_release_cut_short_that_others_built_on_is_completed_and_not_taken_back(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store)
+    await add_version(store, 1)
+    await add_version(store, 2, run=RUN, base=1, status="candidate")  # pointed to, never marked
+    await add_version(store, 3, base=2)
+    await add_job(store, plain(), state="releasing", base=1)
+
+    out = await released(resources, await candidate(store, base=1))
+
+    assert of(ModelReleased, out) == []
+    assert await pointed_at(store) == 3
+    assert (await store.get(ModelVersion, "m@2")).status == "released"
+    assert (await job_now(store)).state == "completed"
+
+
 @pytest.mark.parametrize(
     ("gates", "reason"),
     [
         ({"min_accuracy": 0.9}, "accuracy 0.800 is under the gate 0.9"),
-        ({"max_forgetting": 0.2}, "class ant fell by 0.300, over the gate 0.2"),
+        (
+            {"max_forgetting": 0.2},
+            "class ant fell by 0.300, over the gate 0.2; class bee was not measured: "
+            "rehearse it, or name a probe that has it",
+        ),
     ],
 )
 async def test_a_candidate_that_misses_a_gate_is_kept_but_not_released(

@@ -16,7 +16,12 @@ from workers.resources import Refusal, Resources, report
 REQUEST = RehearsalRequested(job="j-1")
 
 
-async def handled(resources: Resources, error: Exception | None = None, **rules: bool) -> list[str]:
+async def handled(
+    resources: Resources,
+    error: Exception | None = None,
+    message: RehearsalRequested = REQUEST,
+    **rules: bool,
+) -> list[str]:
     """Handle a request, and return the states that were reported."""
 
     async def handle(job: Job, _: RehearsalRequested) -> AsyncIterator[Message]:
@@ -25,7 +30,8 @@ async def handled(resources: Resources, error: Exception | None = None, **rules:
             raise error
 
     guarded = resources.on_jobs("probe", handle, **rules)
-    said = [only(Progress, [output]) async for output in guarded(REQUEST)]
+    said = [only(Progress, [output]) async for output in guarded(message)]
+    assert {news.attempt for news in said} <= {message.attempt}
     return [news.note or news.state for news in said]
 
 
@@ -84,6 +90,30 @@ async def test_a_job_that_failed_is_not_repeated_even_so(
     await add_job(store, plain(), state="failed")
 
     assert await handled(resources, even_completed=True) == ["failed"]
+
+
+async def test_a_message_of_an_earlier_attempt_only_cleans_up_after_it(
+    store: Store, resources: Resources
+) -> None:
+    job = await add_job(store, plain(), state="training", attempt=2)
+    stale = await store.put_part(b"of the first attempt", work_of("j-1.1"))
+    fresh = await store.put_part(b"of the second", work_of(job.run))
+
+    assert await handled(resources, Refusal("too late to matter")) == []
+
+    assert not await is_there(store, stale)
+    assert await is_there(store, fresh)
+    assert await job_now(store) == job
+
+
+async def test_what_a_stage_says_is_on_behalf_of_the_same_attempt(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, plain(), attempt=2)
+
+    again = REQUEST.model_copy(update={"attempt": 2})
+
+    assert await handled(resources, message=again) == ["handled"]
 
 
 async def test_a_slice_is_due_once_its_time_is_used_up(store: Store) -> None:
