@@ -40,8 +40,9 @@ schemas: $(TEST) ## Write docs/formats again from the message types
 
 check: lint type imports test ## Check everything that CI checks
 
-bench: $(TEST) ## Measure what the README claims
-	$(BIN)/python -m benchmarks
+bench: $(TEST) ## Measure what the README claims (an hour; docs/benchmarks.md says how to run less)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,test,bench]'
+	for each in bus paper_design scale rehearsal; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
