@@ -153,11 +153,13 @@ def _line(data: str, arm: str, runs: list[Run]) -> str:
         square = [np.array(run.matrix) for run in runs]
         forgot = f"{100 * np.mean([average_forgetting(each) for each in square]):.1f}"
         transfer = f"{100 * np.mean([backward_transfer(each) for each in square]):.1f}"
-    size = np.mean([run.bytes_per_class for run in runs]) / 1024
+    size = (
+        f"{np.mean([run.bytes_per_class for run in runs]) / 1024:.0f}" if arm != "joint" else "all"
+    )
     seconds = np.mean([run.seconds for run in runs])
     return (
         f"| {data} | {arm} | {np.mean(accuracy):.2f} ± {np.std(accuracy):.2f} | {forgot} | {transfer} "
-        f"| {size:.0f} | {seconds:.0f} | {len(runs)} |"
+        f"| {size} | {seconds:.0f} | {len(runs)} |"
     )
 
 

@@ -30,7 +30,8 @@ def sources() -> list[Path]:
 
 def documents() -> list[Path]:
     folders = [path for name in ("docs", "deploy") for path in (ROOT / name).rglob("*")]
-    return [ROOT / "README.md", *sorted(path for path in folders if path.is_file())]
+    readable = (path for path in folders if path.is_file() and path.suffix != ".png")
+    return [ROOT / "README.md", *sorted(readable)]
 
 
 def called(path: Path) -> str:
