@@ -89,9 +89,18 @@ def _root(_version: VersionFlag = False) -> None:
 
 
 def main() -> None:
-    """Run the command of this process's arguments."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    sys.exit(run(sys.argv[1:]))
+    """Run the command of this process's arguments; SIGTERM ends it as SIGINT does, with a code of its own."""
+    told: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        told.append(128 + number)
+        signal.raise_signal(
+            signal.SIGINT
+        )  # which an event loop takes as a cancellation, not in mid-step
+
+    signal.signal(signal.SIGTERM, end)
+    code = run(sys.argv[1:])
+    sys.exit(told[0] if told else code)
 
 
 def run(args: Sequence[str]) -> int:
