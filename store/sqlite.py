@@ -8,8 +8,9 @@ The file and its folder are made for their owner's eyes only.
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -285,11 +286,24 @@ class SqliteStore:
 def _create(path: Path, wait_s: float) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    connection = sqlite3.connect(path, timeout=wait_s)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")  # kept in the file
-    finally:
-        connection.close()
+    with closing(sqlite3.connect(path, timeout=wait_s)) as connection:
+        _write_ahead(connection, time.monotonic() + wait_s)
+
+
+def _write_ahead(connection: sqlite3.Connection, deadline: float) -> None:
+    """Set the journal mode, which the file keeps.
+
+    SQLite does not wait for a process that is about to write the new file's first page, but says at once that the
+    file is locked, however long its timeout.
+    """
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _indexed(field: str) -> str:

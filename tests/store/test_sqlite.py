@@ -63,6 +63,22 @@ async def test_processes_that_create_and_change_one_file_at_once_lose_nothing(
         assert await store.drop_parts("writer") == 80
 
 
+async def test_opening_waits_for_a_process_that_is_creating_the_file(sqlite_path: Path) -> None:
+    sqlite_path.parent.mkdir()
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # SQLite refuses a change of journal mode at once now
+        async with asyncio.TaskGroup() as group:
+            opening = group.create_task(opened(sqlite_path))
+            _, waiting = await asyncio.wait({opening}, timeout=0.2)
+            other.execute("ROLLBACK")
+    assert waiting == {opening}
+
+
+async def opened(path: Path) -> None:
+    async with SqliteStore.open(path, wait_s=30) as store:
+        await store.ping()
+
+
 async def test_kill_of_a_writer_loses_nothing_acknowledged(sqlite_path: Path) -> None:
     with writer(sqlite_path, 1_000_000) as process:
         assert process.stdout is not None
