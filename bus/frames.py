@@ -13,22 +13,28 @@ from typing import Any
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
+from bus.bounded import unpacked
 from bus.errors import BusError, BusUnavailable, Busy, Expired, Unreadable, Unroutable
 from bus.transport import Envelope, Since, Topology
 from bus.wire import MAX_BODY_BYTES
+from schemas.problems import problems_of
 
 MAX_FRAME_BYTES = MAX_BODY_BYTES + (1 << 20)
 
 Frame = tuple[int, str, Any]
-Item = tuple[int, int, Envelope]
-"""A delivery: its token, which attempt it is, and the message."""
+Ids = tuple[str, ...] | None
+Item = tuple[int, int, bool, Envelope]
+"""A delivery: its token, which attempt it is, whether somebody had it before, and the message."""
 
 VERBS: Mapping[str, TypeAdapter[Any]] = {
     "declare": TypeAdapter(tuple[Topology]),
     "send": TypeAdapter(tuple[Envelope]),
     "append": TypeAdapter(tuple[Envelope]),
     "depth": TypeAdapter(tuple[str]),
-    "dead": TypeAdapter(tuple[str, int]),
+    "status": TypeAdapter(tuple[str]),
+    "dead": TypeAdapter(tuple[str, int, Ids]),
+    "replay": TypeAdapter(tuple[str, Ids]),
+    "purge": TypeAdapter(tuple[str, Ids]),
     "follow": TypeAdapter(tuple[str, Since]),  # each item an Envelope
     "receive": TypeAdapter(
         tuple[str, int, float]
@@ -74,9 +80,7 @@ def checked(adapter: TypeAdapter[Any], value: object) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Garbage(f"{place}: {first['msg']}") from error
+        raise Garbage(problems_of(error)) from error
 
 
 def arguments_of(verb: str, values: object) -> tuple[Any, ...]:
@@ -100,8 +104,8 @@ def error_of(value: object) -> BusError:
 
 def _unpack(body: bytes) -> object:
     try:
-        return msgpack.unpackb(body)
-    except (ValueError, msgpack.UnpackException) as error:
+        return unpacked(body)
+    except ValueError as error:
         raise Garbage(f"not msgpack: {error}") from error
 
 

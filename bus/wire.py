@@ -5,7 +5,6 @@ each dimension as uint32, zeros up to a multiple of 16, then the values; all lit
 where they lie, never copied or walked. Decoding trusts nothing: every failure is Unreadable.
 """
 
-import secrets
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from bus.bounded import unpacked
 from bus.errors import Unreadable
 from bus.transport import Envelope
 from schemas.message import JobMessage, Message
+from schemas.problems import problems_of
 
 ARRAY = 1
 CODES = {"uint8": 1, "float32": 2, "int64": 3, "float64": 4, "int32": 5, "float16": 6}
@@ -30,13 +31,13 @@ MAX_BODY_BYTES = 128 * 1024 * 1024
 CONTENT_TYPE = "application/msgpack"
 
 
-def encode(message: Message, source: str, cause: Mapping[str, str] | None = None) -> Envelope:
+def encode(message: Message, source: str, traceparent: str = "") -> Envelope:
     """Return the message as an envelope.
 
     Args:
         message: What to send.
         source: Who sends it (`ce-source`).
-        cause: Headers of the message that led to this one; its trace goes on.
+        traceparent: Its place in a trace, as W3C's header; see bus/tracing.py.
 
     """
     body = msgpack.packb(message.model_dump(), default=_plain, use_bin_type=True)
@@ -46,8 +47,9 @@ def encode(message: Message, source: str, cause: Mapping[str, str] | None = None
         "ce-type": f"io.rdg.{message.topic}",
         "ce-source": source,
         "ce-time": datetime.now(UTC).isoformat(),
-        "traceparent": traceparent(cause),
     }
+    if traceparent:
+        headers["traceparent"] = traceparent
     if isinstance(message, JobMessage):
         headers["ce-subject"] = message.run
     return Envelope(message.key, str(message.id), body, headers)
@@ -62,11 +64,11 @@ def decode(body: bytes, topic: str, kinds: Mapping[str, type[Message]]) -> Messa
 
     """
     if topic not in kinds:
-        raise Unreadable(f"unexpected topic {topic!r}, not one of {', '.join(sorted(kinds))}")
+        raise Unreadable(f"unexpected topic {topic[:64]!r}, not one of {', '.join(sorted(kinds))}")
     try:
-        return kinds[topic].model_validate(_unpack(body))
+        return kinds[topic].model_validate(fields_of(body))
     except ValidationError as error:
-        raise Unreadable(f"not a {topic}: {_fields(error)}") from error
+        raise Unreadable(f"not a {topic}: {problems_of(error)}") from error
 
 
 def topic_of(headers: Mapping[str, str]) -> str:
@@ -74,21 +76,14 @@ def topic_of(headers: Mapping[str, str]) -> str:
     return headers.get("ce-type", "").removeprefix("io.rdg.")
 
 
-def traceparent(cause: Mapping[str, str] | None) -> str:
-    """Return a W3C traceparent: a new span in the cause's trace, or in a new one."""
-    parts = (cause or {}).get("traceparent", "").split("-")
-    fresh = secrets.token_hex(24)
-    trace = parts[1] if len(parts) == 4 and len(parts[1]) == 32 else fresh[:32]
-    return f"00-{trace}-{fresh[32:]}-01"
-
-
-def _unpack(body: bytes) -> dict[str, Any]:
+def fields_of(body: bytes) -> dict[str, Any]:
+    """Return what the body holds, whatever message it is. Raises Unreadable as `decode` does."""
     if len(body) > MAX_BODY_BYTES:
         raise Unreadable(f"body of {len(body)} bytes, at most {MAX_BODY_BYTES}")
     try:
-        value = msgpack.unpackb(body, ext_hook=_array, raw=False, strict_map_key=True)
-    except (ValueError, msgpack.UnpackException, RecursionError, MemoryError) as error:
-        raise Unreadable(f"body is not msgpack: {error or type(error).__name__}") from error
+        value = unpacked(body, _array)
+    except ValueError as error:
+        raise Unreadable(f"body is not msgpack: {error}") from error
     if not isinstance(value, dict):
         raise Unreadable(f"body is a {type(value).__name__}, expected a map of fields")
     return value
@@ -131,8 +126,3 @@ def _array(kind: int, data: bytes) -> NDArray[Any]:
     if prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError(f"array of shape {shape} does not have {len(data) - start} bytes")
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
-
-
-def _fields(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in first)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import Invalid
+from learning.npz import name_of, read_array
 from learning.samples import Samples
 from schemas.model import Shape
 
@@ -17,6 +18,7 @@ ARRAY_SUFFIXES = (".npy", ".npz")
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # 8 bits a channel
 SAMPLES_NAME = "samples"
+MAX_BYTES = 64 * 2**20  # of what is unpacked into memory
 
 # What numpy, zipfile and Pillow raise on bytes that are not what they should be.
 UNREADABLE = (
@@ -59,18 +61,21 @@ def _array(path: Path) -> Array:
         if path.suffix.lower() == ".npy":
             # Mapped: a header that claims more than the file holds is an error, not an allocation.
             return np.lib.format.open_memmap(path, mode="r")
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return np.asarray(archive[_name_among(archive.files, path)])
+        with zipfile.ZipFile(path) as archive:
+            return read_array(archive, _member_among(archive.infolist(), path))
     except UNREADABLE as error:
         raise Invalid(
             f"{path}: it is damaged, or no array of numbers; save it with numpy.save"
         ) from error
 
 
-def _name_among(names: list[str], path: Path) -> str:
-    if len(names) != 1 and SAMPLES_NAME not in names:
-        raise Invalid(f"{path}: it holds {len(names)} arrays; name one of them {SAMPLES_NAME!r}")
-    return names[0] if len(names) == 1 else SAMPLES_NAME
+def _member_among(members: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
+    named = [member for member in members if name_of(member) == SAMPLES_NAME] or members
+    if len(named) != 1:
+        raise Invalid(f"{path}: it holds {len(members)} arrays; name one of them {SAMPLES_NAME!r}")
+    if (size := named[0].file_size) > MAX_BYTES:
+        raise Invalid(f"{path}: it unpacks to {size:,} bytes, over {MAX_BYTES:,}; split it")
+    return named[0]
 
 
 def _pixels(path: Path, shape: Shape) -> Array:
@@ -86,7 +91,7 @@ def _pixels(path: Path, shape: Shape) -> Array:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             _check_image(path, image.size, image.mode, shape)
             return np.asarray(image.convert("L" if len(shape) == 2 else "RGB"))
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except (*UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Invalid(f"{path}: no whole {', '.join(IMAGE_FORMATS)} image, .npy or .npz") from error
 
 

@@ -9,11 +9,15 @@ from operator import attrgetter
 from typing import ClassVar, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from schemas.limits import Ordinal
 from schemas.names import JobId, run_of
 
 UNSTAMPED = UUID(int=0)
+
+Sealing = Literal["accept", "seal", "require"]
+"""What a process with keys does: open what is sealed and seal nothing; seal as well; also refuse what is not sealed."""
 
 
 class Message(BaseModel):
@@ -24,6 +28,7 @@ class Message(BaseModel):
     topic: ClassVar[str]
     delivery: ClassVar[Literal["work", "log"]] = "work"
     routed_by: ClassVar[str | None] = None  # the field (dotted) whose value ends the routing key
+    sealed: ClassVar[bool] = True  # its body is encrypted where the services have keys
 
     id: UUID = UNSTAMPED
 
@@ -37,7 +42,7 @@ class JobMessage(Message):
     """A message on behalf of a job's attempt. What a retried job left on the bus before is stale, and dropped."""
 
     job: JobId
-    attempt: int = Field(1, ge=1)
+    attempt: Ordinal = 1
 
     @property
     def run(self) -> str:

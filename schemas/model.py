@@ -5,20 +5,25 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.limits import MAX_ENTRIES, AtMost, Count, Ordinal
 from schemas.names import ClassName, Digest, JobId, Name
 
-Shape = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=3)
-]
+Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1), AtMost(3)]
 """One sample's shape: (height, width), (height, width, 3) or (features,)."""
 
-Classes = Annotated[tuple[ClassName, ...], Field(max_length=10_000)]
+Classes = Annotated[tuple[ClassName, ...], AtMost(MAX_ENTRIES)]
 """Class names in the order of the head's rows; rows are only ever added at the end."""
 
 Dtype = Literal["uint8", "float32"]
 
-Fractions = dict[ClassName, Annotated[float, Field(ge=0, le=1)]]
+Fractions = Annotated[dict[ClassName, Annotated[float, Field(ge=0, le=1)]], AtMost(MAX_ENTRIES)]
 """A share, such as an accuracy, for each class."""
+
+Counts = Annotated[dict[ClassName, Count], AtMost(MAX_ENTRIES)]
+"""How many samples of each class."""
+
+Names = Annotated[tuple[Name, ...], AtMost(MAX_ENTRIES)]
+Digests = Annotated[tuple[Digest, ...], AtMost(MAX_ENTRIES)]
 
 
 class Frozen(BaseModel):
@@ -35,6 +40,9 @@ class PartRef(Frozen):
     size_bytes: int = Field(ge=0, le=2**31)
 
 
+PartRefs = Annotated[tuple[PartRef, ...], AtMost(64)]
+
+
 class Scores(Frozen):
     """Accuracy by class, and on what it was measured: the validation split, or a probe data set."""
 
@@ -47,12 +55,12 @@ class Provenance(Frozen):
     """Where a version comes from: enough to make it again."""
 
     job: JobId
-    seed: int
+    seed: int = Field(ge=0, lt=2**64)
     generator: Name | None = None
-    fitted: tuple[Name, ...] = ()
+    fitted: Names = ()
     new_data: Name | None = None
-    data_digests: tuple[Digest, ...] = ()
-    rehearsal_digests: tuple[Digest, ...] = ()
+    data_digests: Digests = ()
+    rehearsal_digests: Digests = ()
     reviewer: str = Field(default="", max_length=128)
     code_version: str = Field(max_length=64)
 
@@ -64,13 +72,13 @@ class Manifest(Frozen):
     """
 
     model: Name
-    version: int = Field(ge=1, le=2**31)
-    base: int | None = Field(default=None, ge=1)
+    version: Ordinal
+    base: Ordinal | None = None
     architecture: str = Field(max_length=512)
     shape: Shape
     dtype: Dtype
     classes: Classes
-    parts: tuple[PartRef, ...] = Field(min_length=1, max_length=64)
+    parts: PartRefs = Field(min_length=1)
     scores: Scores
     provenance: Provenance
     created: datetime

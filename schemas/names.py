@@ -4,17 +4,18 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", max_length=63)]
 """A model, data set, generator, stage or device: lower case letters, digits and dashes."""
 
 ClassName = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00-\x1f,]{1,64}$", strip_whitespace=True)
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f,]{1,64}$", max_length=64, strip_whitespace=True),
 ]
 """A class as people call it: any printable text without a comma, up to 64 characters."""
 
-JobId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+JobId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", max_length=63)]
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 """sha256 of a part's bytes, in hexadecimal: the part's name."""
 
 

@@ -12,7 +12,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from schemas.documents import Document
-from store.base import MAX_DOCUMENT_BYTES, MAX_PAGE, MAX_PART_BYTES
+from schemas.limits import MAX_PART_BYTES, MAX_VALUES
+from schemas.problems import problems_of
+from store.base import MAX_DOCUMENT_BYTES, MAX_PAGE
 from store.errors import Conflict, Damaged
 
 D = TypeVar("D", bound=Document)
@@ -45,11 +47,12 @@ def write_document(document: Document) -> str:
 def read_document(kind: type[D], key: str, body: str) -> D:
     """Return the document of a stored form, or raise Damaged with the document's name."""
     try:
+        _check_stored(body)
         return kind.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        raise Damaged(f"{_name(kind, key)} cannot be read: {field}: {first['msg']}") from error
+        raise Damaged(f"{_name(kind, key)} cannot be read: {problems_of(error)}") from error
+    except ValueError as error:
+        raise Damaged(f"{_name(kind, key)} cannot be read: {error}") from error
 
 
 def conflict(document: Document) -> Conflict:
@@ -85,6 +88,14 @@ def check_amounts(amounts: Mapping[str, float]) -> None:
     for name, amount in amounts.items():
         if not math.isfinite(amount):
             raise ValueError(f"{name}: {amount} cannot be added to a sum")
+
+
+def _check_stored(body: str) -> None:
+    """Raise ValueError for text that no document has: parsed, it could take a hundred times its size."""
+    if len(body) > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"it has over {MAX_DOCUMENT_BYTES} bytes")
+    if sum(map(body.count, ",{[")) > MAX_VALUES:
+        raise ValueError(f"it has over {MAX_VALUES} values")
 
 
 def _name(kind: type[Document], key: str) -> str:

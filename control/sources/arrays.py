@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from control.sources.errors import InvalidData, reading
-from control.sources.labelled import Labelled, Labels, Samples, Splits
-from control.sources.npz import Array, load
+from control.sources.labelled import MAX_NAME, Labelled, Labels, Samples, Splits, check_size
+from control.sources.npz import load
+from learning.npz import Array
 
 ROLES = {
     "samples": ("samples", "x", "x_train"),
@@ -35,6 +36,8 @@ ROLES = {
 NUMBERS = "iuf"
 WHOLE = "iu"
 TEXT = "US"
+MAX_TEXT_BYTES = 4 * MAX_NAME  # a character has four at most
+BLOCK = 2**18  # values
 
 
 def read(path: Path) -> Splits:
@@ -85,13 +88,16 @@ def _distinct(arrays: Mapping[str, Array], path: Path) -> Array:
     if "classes" not in arrays:
         return np.unique(_texts(labels, path) if labels.dtype.kind in TEXT else labels)
     classes = arrays["classes"]
-    if classes.ndim != 1 or classes.dtype.kind not in TEXT:
+    if classes.ndim != 1 or classes.dtype.kind not in TEXT or not len(classes):
         problem = f"classes are {classes.dtype} of shape {classes.shape}"
         raise InvalidData(path, problem, "give text of shape (classes,)")
     return _texts(classes, path) if labels.dtype.kind in TEXT else np.arange(len(classes))
 
 
 def _texts(values: Array, path: Path) -> NDArray[np.str_]:
+    if values.dtype.kind in TEXT and values.dtype.itemsize > MAX_TEXT_BYTES:
+        problem = f"text of {values.dtype} is longer than the name of a class may be"
+        raise InvalidData(path, problem, f"give names of at most {MAX_NAME} characters")
     remedy = "save text as np.asarray(values, dtype=str)"
     with reading(path, remedy):
         if values.dtype.kind == "S":
@@ -113,19 +119,21 @@ def _numbered(labels: Array, values: Array, origin: str) -> Labels:
         problem = f"labels are {labels.dtype} of shape {labels.shape}"
         raise InvalidData(origin, problem, "give whole numbers or text of shape (n,)")
     texts = _texts(labels, Path(origin)) if labels.dtype.kind in TEXT else labels
-    places = {value: place for place, value in enumerate(values.tolist())}
-    numbers = [places.get(label, -1) for label in texts.tolist()]
-    if -1 in numbers:
-        label = texts[numbers.index(-1)]
+    order = np.argsort(values)
+    places = np.searchsorted(values, texts, sorter=order).clip(max=len(values) - 1)  # (n,)
+    numbers: Labels = order[places].astype(np.int64)
+    if (strange := values[numbers] != texts).any():
+        label = texts[int(np.argmax(strange))]
         problem = f"label {str(label)!r} is not among the {len(values)} classes"
         raise InvalidData(origin, problem, "name it in `classes` or in the training labels")
-    return np.asarray(numbers, dtype=np.int64)
+    return numbers
 
 
 def _converted(samples: Array, origin: str) -> tuple[Samples, tuple[str, ...]]:
     if samples.dtype.kind not in NUMBERS:
         raise InvalidData(origin, f"samples are {samples.dtype}", "give numbers")
     if samples.ndim == 2:
+        check_size(samples.size * np.dtype(np.float32).itemsize, origin)
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused
             return np.ascontiguousarray(samples, dtype=np.float32), ()
     if samples.ndim == 4 and samples.shape[3] == 1:
@@ -138,11 +146,15 @@ def _converted(samples: Array, origin: str) -> tuple[Samples, tuple[str, ...]]:
 def _bytes(images: Array, origin: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     is_real = images.dtype.kind not in WHOLE
     highest = 1 if is_real else 255
-    numbers = images.astype(np.float64) if is_real else images.astype(np.int64)
-    if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= highest):
-        problem = f"{images.dtype} images run from {numbers.min()} to {numbers.max()}"
+    least, most = images.min(), images.max()  # NaN if any value is
+    if not (least >= 0 and most <= highest):
+        problem = f"{images.dtype} images run from {least} to {most}"
         remedy = "give real numbers in [0, 1] or whole numbers in 0..255"
         raise InvalidData(origin, problem, remedy)
-    scaled = np.rint(numbers * 255) if is_real else numbers
     action = "scaled by 255 and rounded to bytes" if is_real else "stored as bytes"
-    return scaled.astype(np.uint8, order="C"), (f"{origin}: {images.dtype} images {action}.",)
+    values, pixels = images.reshape(-1), np.empty(images.size, dtype=np.uint8)
+    for start in range(0, values.size, BLOCK):  # so that no copy in real numbers is ever whole
+        block = values[start : start + BLOCK]
+        scaled = np.rint(block.astype(np.float64) * 255) if is_real else block
+        pixels[start : start + BLOCK] = scaled
+    return pixels.reshape(images.shape), (f"{origin}: {images.dtype} images {action}.",)

@@ -26,6 +26,10 @@ async def _read(data: bytes) -> list[Frame]:
     [
         ("declare", (Topology((Queue("packing.orders", "orders"),)),)),
         ("send", (ENVELOPE,)),
+        ("status", ("packing.orders",)),
+        ("dead", ("packing.orders", 100, ("1", "2"))),
+        ("replay", ("packing.orders", None)),
+        ("purge", ("packing.orders", ())),
         ("receive", ("packing.orders", 4, 30.0)),
         ("follow", ("news", "newest")),
         ("bury", (7, "reason", "trace")),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bus import wire
 from bus.errors import Unreadable
-from bus.wire import ARRAY, CODES, decode, encode, topic_of, traceparent
+from bus.wire import ARRAY, CODES, decode, encode, topic_of
 from schemas.arrays import ArrayOf
 from schemas.flow import DeviceReported, RehearsalRequested
 from schemas.message import JobMessage, Message
@@ -208,20 +208,6 @@ def test_headers_are_cloud_events_and_carry_the_job() -> None:
 def test_message_without_a_job_has_no_subject() -> None:
     assert not issubclass(Carried, JobMessage)
     assert "ce-subject" not in encode(Carried(values=np.ones(1, np.uint8)), "here").headers
-
-
-def test_trace_of_the_cause_goes_on_in_a_new_span() -> None:
-    first = traceparent(None)
-    version, trace, span, flags = traceparent({"traceparent": first}).split("-")
-    assert (version, trace, flags) == ("00", first.split("-")[1], "01")
-    assert span != first.split("-")[2]
-    assert len(span) == 16
-
-
-@pytest.mark.parametrize("broken", ["", "x", "00-short-1-01", "00-a-b"])
-def test_unreadable_trace_is_replaced_by_a_new_one(broken: str) -> None:
-    parts = traceparent({"traceparent": broken}).split("-")
-    assert [len(part) for part in parts] == [2, 32, 16, 2]
 
 
 @pytest.mark.parametrize("data", [b"\x02\x08\0\0", b"\x01\x02\0\0\x01\0\0\0", b"\x01"])

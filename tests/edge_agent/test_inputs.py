@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_agent import inputs
 from edge_agent.errors import Invalid
 from edge_agent.inputs import read_samples
 from tests.edge_agent.releases import SHAPE, samples
+from tests.fuzz.memory import peak_bytes
 
 
 def saved(array: object) -> bytes:
@@ -131,3 +133,17 @@ def test_image_without_pillow_names_the_remedy(
 
     with pytest.raises(Invalid, match=r"install rdg-bus\[server\]; or give the pixels as \.npy"):
         read_samples(file, SHAPE)
+
+
+def test_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "MAX_BYTES", 10**6)
+    file = tmp_path / "bomb.npz"
+    np.savez_compressed(file, samples=np.zeros(64 * 2**20, np.uint8))
+
+    def read() -> None:
+        with pytest.raises(Invalid, match=r"unpacks to 67,108,992 bytes, over 1,000,000; split it"):
+            read_samples(file, SHAPE)
+
+    assert peak_bytes(read) < 2**20

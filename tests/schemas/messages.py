@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pydantic import BaseModel, StringConstraints
@@ -50,6 +51,26 @@ def any_of(kind: type[M]) -> st.SearchStrategy[M]:
     required = {name: fields[name] for name in fields if name in needed}
     optional = {name: fields[name] for name in fields if name not in needed}
     return st.fixed_dictionaries(required, optional=optional).map(kind.model_validate)
+
+
+def example(kind: type[M]) -> M:
+    """One value of a model: always the same."""
+    return examples(kind, 1)[0]
+
+
+def examples(kind: type[M], number: int) -> list[M]:
+    """Some values of a model, the simplest first: always the same."""
+    found: list[M] = []
+
+    @settings(
+        max_examples=number, database=None, derandomize=True, deadline=None, phases=[Phase.generate]
+    )
+    @given(any_of(kind))
+    def keep(value: M) -> None:
+        found.append(value)
+
+    keep()
+    return found
 
 
 def plain(value: object) -> object:

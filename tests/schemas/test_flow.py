@@ -1,19 +1,22 @@
 """Every message of the flow: it survives the wire, old and new read each other, and limits refuse."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from bus.errors import Unreadable
 from bus.wire import decode, encode
 from schemas import flow
 from schemas.flow import FLOW, DeviceReported, Order, Progress, RehearsalSetReady, ReviewDecided
 from schemas.message import JobMessage, Message
 from schemas.model import Manifest
-from tests.schemas.messages import any_of, fields_of
+from tests.schemas.messages import any_of, example, fields_of
 
 LIGHT = settings(max_examples=25, deadline=None)
 
@@ -29,6 +32,40 @@ ORDER = {
     "count": 1,
     "seed": 0,
 }
+
+
+Damage = Callable[[bytes], bytes]
+
+damage: st.SearchStrategy[Damage] = st.one_of(
+    st.tuples(st.integers(0, 2**16), st.integers(1, 255)).map(lambda at: partial(flipped, *at)),
+    st.tuples(st.integers(0, 2**16), st.binary(max_size=9)).map(lambda at: partial(spliced, *at)),
+    st.integers(0, 2**16).map(lambda at: partial(cut, at)),
+)
+
+
+def flipped(place: int, bits: int, body: bytes) -> bytes:
+    changed = bytearray(body)
+    changed[place % len(body)] ^= bits
+    return bytes(changed)
+
+
+def spliced(place: int, inserted: bytes, body: bytes) -> bytes:
+    place %= len(body)
+    return body[:place] + inserted + body[place:]
+
+
+def cut(place: int, body: bytes) -> bytes:
+    return body[: place % len(body)]
+
+
+def with_more(value: object, sent: Any) -> Any:
+    """What was sent of a value, where every model in it has a field that is not known yet."""
+    if isinstance(value, BaseModel):
+        known = {name: with_more(getattr(value, name), each) for name, each in sent.items()}
+        return known | {"added-later": [1, {"nested": None}]}
+    if isinstance(value, tuple):
+        return [with_more(*each) for each in zip(value, sent, strict=True)]
+    return sent
 
 
 def received(kind: type[Message], body: bytes) -> Message:
@@ -82,6 +119,51 @@ def test_a_new_reader_fills_in_what_an_old_writer_does_not_send(
         assert getattr(again, name) == kind.model_fields[name].get_default(
             call_default_factory=True
         )
+
+
+@every_type
+@given(data=st.data())
+@LIGHT
+def test_an_old_reader_ignores_what_a_new_writer_adds_at_any_depth(
+    kind: type[Message], data: st.DataObject
+) -> None:
+    message = data.draw(any_of(kind))
+    grown = with_more(message, msgpack.unpackb(encode(message, "here").body))
+
+    assert fields_of(received(kind, msgpack.packb(grown))) == fields_of(message)
+
+
+@every_type
+def test_a_field_that_must_be_there_and_is_not_is_named(kind: type[Message]) -> None:
+    message = example(kind)
+    required = [name for name, field in kind.model_fields.items() if field.is_required()]
+    body: dict[str, Any] = msgpack.unpackb(encode(message, "here").body)
+
+    for name in required:
+        without = {key: value for key, value in body.items() if key != name}
+        with pytest.raises(Unreadable, match=f"not a {kind.topic}: {name}: Field required"):
+            received(kind, msgpack.packb(without))
+
+
+@given(any_message, damage)
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_body_is_a_message_or_unreadable(message: Message, harm: Damage) -> None:
+    body, problem = harm(encode(message, "here").body), ""
+
+    try:
+        assert type(received(type(message), body)) is type(message)
+    except Unreadable as error:
+        problem = str(error)
+
+    assert problem.isprintable()
+    assert len(problem) < 2000
+
+
+@given(st.sampled_from(FLOW), st.binary(max_size=64))
+@LIGHT
+def test_any_bytes_are_unreadable_as_any_message(kind: type[Message], body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        received(kind, body)
 
 
 @given(any_message)

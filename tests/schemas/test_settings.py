@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from schemas.settings import Settings
+from schemas.tls import Tls
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,7 @@ def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
         ("RDG_ATTEMPTS", "101"),
         ("RDG_INLINE_BYTES", "1"),
         ("RDG_CACHE_BYTES", "-1"),
+        ("RDG_SEALING", "off"),
     ],
 )
 def test_a_value_out_of_its_range_is_refused_by_its_name(
@@ -87,6 +89,17 @@ def test_a_value_out_of_its_range_is_refused_by_its_name(
 
     with pytest.raises(ValidationError, match=name.removeprefix("RDG_").lower()):
         Settings()
+
+
+def test_files_of_tls_and_keys_are_named_by_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RDG_TLS_CA", "/etc/rdg/ca.pem")
+    monkeypatch.setenv("RDG_TLS_CERT", "/etc/rdg/worker.pem")
+    monkeypatch.setenv("RDG_KEYS", "/etc/rdg/fleet.keys")
+
+    settings = Settings()
+
+    assert settings.tls == Tls(Path("/etc/rdg/ca.pem"), Path("/etc/rdg/worker.pem"))
+    assert (settings.keys, settings.sealing) == (Path("/etc/rdg/fleet.keys"), "require")
 
 
 def test_passwords_are_not_shown() -> None:
@@ -103,3 +116,13 @@ def test_passwords_are_not_shown() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().prefetch = 5  # type: ignore[misc]  # that is the point
+
+
+@pytest.mark.parametrize("given", [{"slice_s": 600}, {"slice_s": 20, "deadline_s": 20}])
+def test_deadline_is_longer_than_a_slice(given: dict[str, float]) -> None:
+    with pytest.raises(
+        ValidationError, match="longer than a slice, RDG_SLICE_S, which is"
+    ) as caught:
+        Settings.model_validate(given)
+
+    assert caught.value.errors()[0]["loc"] == ("deadline_s",)

@@ -11,6 +11,7 @@ from control.sources import arrays
 from control.sources.errors import InvalidData
 from control.sources.labelled import Splits
 from tests.control.sources.files import unless_refused
+from tests.fuzz.memory import peak_bytes
 
 Array = NDArray[np.generic]
 IMAGES = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
@@ -85,6 +86,17 @@ def test_real_images_are_scaled_to_bytes_and_a_note_says_so(tmp_path: Path, dtyp
     )
 
 
+def test_images_larger_than_a_block_are_scaled_alike_and_in_little_memory(tmp_path: Path) -> None:
+    images = np.tile(IMAGES, (1, 500, 700))  # over two blocks of values
+    np.savez(tmp_path / "own.npz", x=(images / 255).astype(np.float16), y=LABELS)
+    splits: list[Splits] = []
+
+    peak = peak_bytes(lambda: splits.append(arrays.read(tmp_path / "own.npz")))
+
+    np.testing.assert_array_equal(splits[0].train.samples, images)
+    assert peak < 8 * images.nbytes  # all of it in float64 would be that much alone
+
+
 def test_whole_images_are_stored_as_bytes_and_a_note_says_so(tmp_path: Path) -> None:
     splits = read(tmp_path, x=IMAGES.astype(np.int64), y=LABELS)
 
@@ -129,6 +141,9 @@ def test_rows_become_float32(tmp_path: Path, dtype: str) -> None:
         ({"x": ROWS > 2, "y": LABELS}, "samples are bool; give numbers"),
         ({"x": ROWS[0], "y": LABELS}, r"samples have shape \(2,\)|run from"),
         ({"x": IMAGES[:0], "y": LABELS[:0]}, "0 classes|no values"),
+        ({"x": IMAGES, "y": LABELS, "classes": np.array([], str)}, r"classes are .* shape \(0,\)"),
+        ({"x": IMAGES, "y": np.array(["a" * 101] * 4)}, "give names of at most 100 characters"),
+        ({"x": IMAGES, "y": np.array([2**64 - 1] * 4), "classes": np.array(["a"])}, "label '1844"),
     ],
 )
 def test_unusable_arrays_are_refused_with_their_fault(

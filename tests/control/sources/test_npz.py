@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from control.sources import labelled, npz
 from control.sources.errors import InvalidData, UnknownSource
 from tests.control.sources.files import unless_refused
+from tests.fuzz.memory import peak_bytes
 
 MATRIX = np.arange(6, dtype=np.int16).reshape(2, 3)
 
@@ -53,7 +54,7 @@ def test_what_numpy_saves_comes_back(tmp_path: Path, array: NDArray[np.generic])
 def test_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
     objects = npy_bytes(np.array([{"a": 1}], dtype=object), allow_pickle=True)
 
-    with pytest.raises(InvalidData, match=r"a\.npz: classes: its values are object; save whole"):
+    with pytest.raises(InvalidData, match=r"a\.npz: array 'classes': its values are object; save"):
         npz.load(zip_file(tmp_path / "a.npz", classes=objects))
 
 
@@ -67,7 +68,7 @@ def test_values_of_other_kinds_are_refused(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x93NUMPY\x07\x00aaaa", npy_bytes(MATRIX)[:20]])
 def test_member_that_is_no_array_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(InvalidData, match=r"a\.npz: x: it is no \.npy array"):
+    with pytest.raises(InvalidData, match=r"a\.npz: array 'x' is no \.npy file"):
         npz.load(zip_file(tmp_path / "a.npz", x=content))
 
 
@@ -114,6 +115,37 @@ def test_bomb_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidData, match="Bad CRC-32 for file"):
         npz.load(path)
+
+
+def test_bomb_that_claims_to_be_small_takes_little_memory(tmp_path: Path) -> None:
+    content = npy_bytes(np.zeros(100, dtype=np.uint8)) + bytes(64 * 2**20)
+    path = zip_file(tmp_path / "a.npz", x=content)
+    size = struct.pack("<I", len(content))
+    path.write_bytes(path.read_bytes().replace(size, struct.pack("<I", 228)))
+
+    def read() -> None:
+        with pytest.raises(InvalidData, match="Bad CRC-32 for file"):
+            npz.load(path)
+
+    assert peak_bytes(read) < 2**20
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packing_that_unpacks_without_a_bound_is_refused(tmp_path: Path, packing: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", packing) as archive:
+        archive.writestr("x.npy", npy_bytes(MATRIX))
+
+    with pytest.raises(InvalidData, match=r"array 'x' is packed in an unusual way; save it with"):
+        npz.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("shape", ["(0, 10**30)", "(0, 9999999999999999999999)", "(0," * 40])
+def test_shape_that_no_array_can_have_is_refused(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+    with pytest.raises(InvalidData, match=r"array 'x'(: its shape is| is no \.npy file)"):
+        npz.load(zip_file(tmp_path / "a.npz", x=content))
 
 
 def test_too_many_members_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""What the engines share: whatever text stands in the place of a document, it is that document or Damaged."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.documents import DOCUMENTS, Document, Job, Model
+from schemas.job import FitSpec
+from store import rules
+from store.errors import Damaged
+from store.rules import read_document, write_document
+from tests.schemas.messages import any_of
+
+LIGHT = settings(max_examples=25, deadline=None)
+
+every_type = pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "spec", "parts"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+def damaged(body: str, kind: type[Document] = Job) -> str:
+    """What is said of a body that is no document."""
+    with pytest.raises(Damaged) as refusal:
+        read_document(kind, "the-key", body)
+    said = str(refusal.value)
+    assert said.startswith(f"{kind.__name__} 'the-key' cannot be read: ")
+    assert len(said) < 2000
+    assert said.isprintable()
+    return said
+
+
+@every_type
+@given(data=st.data())
+@LIGHT
+def test_a_document_is_read_as_it_was_written(kind: type[Document], data: st.DataObject) -> None:
+    document = data.draw(any_of(kind))
+
+    assert read_document(kind, document.id, write_document(document)) == document
+
+
+@every_type
+@given(data=st.data())
+@LIGHT
+def test_a_field_that_is_not_known_yet_is_ignored(
+    kind: type[Document], data: st.DataObject
+) -> None:
+    document = data.draw(any_of(kind))
+    body = json.loads(write_document(document)) | {"added-later": {"nested": [1]}}
+
+    assert read_document(kind, document.id, json.dumps(body)) == document
+
+
+@given(st.text() | any_json.map(json.dumps))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_damaged(body: str) -> None:
+    damaged(body)
+
+
+@given(any_of(Job), st.integers(0, 2**16), st.text(max_size=4), st.integers(0, 4))
+@settings(max_examples=150, deadline=None)
+def test_a_document_with_a_fault_is_a_document_or_damaged(
+    job: Job, place: int, inserted: str, removed: int
+) -> None:
+    body = write_document(job)
+    place %= len(body)
+    body = body[:place] + inserted + body[place + removed :]
+
+    try:
+        assert isinstance(read_document(Job, "the-key", body), Job)
+    except Damaged:
+        damaged(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("[" * 100_000, "body: Invalid JSON: recursion limit exceeded"),
+        ('{"a":' * 100_000, "body: Invalid JSON: recursion limit exceeded"),
+        (
+            '{"id": "a", "released": ' + "9" * 10_000 + "}",
+            "body: Invalid JSON: number out of range",
+        ),
+        ('{"id": "a", "released": 9223372036854775808}', "released: Input should be"),
+        ('{"id": "a", "released": NaN}', "released: Input should be"),
+        ('{"id": "a", "created": "9999-99-99"}', "created: Input should be a valid datetime"),
+        ('{"id": "' + "a" * 10**6 + '"}', "id: String should have at most 128 characters"),
+        ('{"id": "\\ud800"}', "body: Invalid JSON: unexpected end of hex escape"),
+        ('{"id": "\ud800"}', "body: "),
+        ('{"id": null}', "id: Input should be a valid string"),
+        ("\0", "body: Invalid JSON"),
+    ],
+)
+def test_a_harmful_document_is_damaged_and_the_fault_is_named(body: str, problem: str) -> None:
+    assert problem in damaged(body, Model)
+
+
+def test_names_that_a_document_chose_are_cut_and_escaped() -> None:
+    fitting = FitSpec(model="m", generator="gmm", data="d")
+    job = Job(id="a", token="t", model="m", spec=fitting)
+    body = json.loads(write_document(job)) | {"fitted": {"\n" * 10_000: "gmm"}}
+
+    assert r"fitted.'\n\n\n" in damaged(json.dumps(body))
+
+
+def test_a_document_beyond_what_is_written_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MAX_DOCUMENT_BYTES", 10)
+
+    assert damaged("x" * 11).endswith("it has over 10 bytes")
