@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol, TypeVar, cast
 from uuid import uuid4
 
 from bus.errors import Expired, Unreadable
+from bus.seal import OPEN, Seal
+from bus.tracing import processing, sending, traceparent
 from bus.transport import Envelope, Since, Transport
 from bus.wire import decode, encode, topic_of
 from schemas.message import UNSTAMPED, JobMessage, Message
@@ -36,7 +38,7 @@ class Parts(Protocol):
 def size_of(envelope: Envelope) -> int:
     """Return the bytes of an envelope's body, wherever it is."""
     claimed = envelope.headers.get(SIZE, "")
-    return int(claimed) if claimed.isdecimal() else len(envelope.body)
+    return int(claimed) if claimed.isdecimal() and len(claimed) < 16 else len(envelope.body)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Bus:
         source: Name of this process on the wire.
         parts: Where bodies over `inline_bytes` go (claim check). None, as on a device: all bodies travel whole.
         inline_bytes: Largest body that travels whole. Log entries always do: their readers may have no store.
+        seal: What encrypts the bodies of sealed messages, those kept in `parts` as well.
 
     """
 
@@ -55,23 +58,28 @@ class Bus:
     source: str
     parts: Parts | None = None
     inline_bytes: int = 1 << 20
+    seal: Seal = OPEN
 
-    async def publish(self, message: Message, cause: Envelope | None = None) -> int:
+    async def publish(self, message: Message, trace: str = "") -> int:
         """Publish, wait until it is kept, and return its bytes. Raises as Transport.send does.
 
-        A message without an id gets a random one, so only repeat a publish that had one.
+        A message without an id gets a random one, so only repeat a publish that had one. It goes on in the trace of
+        what runs now or, given a traceparent, in that.
         """
         if message.id == UNSTAMPED:
             message = message.model_copy(update={"id": uuid4()})
-        envelope = encode(message, self.source, cause.headers if cause else None)
-        size = len(envelope.body)
-        if message.delivery == "log":
-            await self.transport.append(envelope)
-        else:
-            await self.transport.send(await self._claim(envelope, message))
+        with sending(message, self.transport.system, trace):
+            envelope = encode(message, self.source, traceparent())
+            if message.sealed:
+                envelope = self.seal.close(envelope)
+            size = len(envelope.body)
+            if message.delivery == "log":
+                await self.transport.append(envelope)
+            else:
+                await self.transport.send(await self._claim(envelope, message))
         return size
 
-    async def publish_all(self, messages: Iterable[Message], cause: Envelope | None = None) -> int:
+    async def publish_all(self, messages: Iterable[Message]) -> int:
         """Publish many, their confirms in flight together; return the sum of their bytes.
 
         When one fails, those in flight are left unconfirmed, the rest unsent, and its error is raised.
@@ -79,12 +87,12 @@ class Bus:
         remaining = iter(messages)
         first = list(islice(remaining, IN_FLIGHT))
         if len(first) <= 1:  # most stages: no tasks for that
-            return sum([await self.publish(message, cause) for message in first])
+            return sum([await self.publish(message) for message in first])
 
         async def lane(message: Message) -> int:
-            size = await self.publish(message, cause)
+            size = await self.publish(message)
             for following in remaining:
-                size += await self.publish(following, cause)
+                size += await self.publish(following)
             return size
 
         try:
@@ -103,27 +111,45 @@ class Bus:
         Other errors of the store pass through.
 
         """
-        body = envelope.body
-        if digest := envelope.headers.get(CLAIM):
-            body = await self._claimed(digest)
-        message = decode(body, topic_of(envelope.headers), {kind.topic: kind for kind in kinds})
+        topic, by_topic = topic_of(envelope.headers), {kind.topic: kind for kind in kinds}
+        is_sealed = topic in by_topic and by_topic[topic].sealed
+        message = decode(await self.body_of(envelope, is_sealed), topic, by_topic)
         if message.id == UNSTAMPED:
             raise Unreadable("id: a message without one cannot be told from its repeats")
         return cast(M, message)
 
+    async def body_of(self, envelope: Envelope, is_sealed: bool = False) -> bytes:
+        """Return a body in the clear, from wherever it is kept; `is_sealed`: it must have been sealed.
+
+        Raises as `open` does.
+        """
+        body = envelope.body
+        if digest := envelope.headers.get(CLAIM):
+            body = await self._claimed(digest)
+        return self.seal.open(envelope, body, is_sealed)
+
     @asynccontextmanager
     async def follow(
-        self, kind: type[M], route: str = "", since: Since = "next"
+        self, kind: type[M], route: str = "", since: Since = "next", stage: str = ""
     ) -> AsyncIterator[AsyncIterator[M]]:
-        """Follow a log topic (with `route`, its part for that value). Entries that cannot be read are passed over."""
+        """Follow a log topic (with `route`, its part for that value). Entries that cannot be read are passed over.
+
+        With `stage`, the body of the loop over the messages works on each as that stage, in its trace.
+        """
         key = f"{kind.topic}.{route}" if route else kind.topic
+
+        def working(envelope: Envelope) -> AbstractContextManager[None]:
+            system = self.transport.system
+            return processing(stage, key, system, envelope) if stage else nullcontext()
 
         async def messages(envelopes: AsyncIterator[Envelope]) -> AsyncGenerator[M, None]:
             async for envelope in envelopes:
                 try:
-                    yield await self.open(envelope, kind)
+                    message = await self.open(envelope, kind)
                 except Unreadable:
                     continue
+                with working(envelope):
+                    yield message
 
         async with (
             self.transport.follow(key, since) as envelopes,

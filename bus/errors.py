@@ -7,6 +7,7 @@ BusError
 ├── Unreadable      a body that is not the message it should be; never retried
 └── Expired         the body was dropped from the store, because its job is over
 Retry               raised by a handler: deliver this message again later
+└── DeadlineExceeded  raised for a handler that took longer than its stage allows
 """
 
 
@@ -42,3 +43,12 @@ class Expired(BusError):
 
 class Retry(Exception):
     """Raised by a handler: deliver this message again later; counted, with growing delay."""
+
+
+class DeadlineExceeded(Retry):
+    """A handler was cancelled at its deadline."""
+
+    def __init__(self, stage: str, deadline_s: float) -> None:
+        super().__init__(
+            f"{stage} was not done by its deadline of {deadline_s:g} s (RDG_DEADLINE_S)"
+        )

@@ -1,20 +1,31 @@
-"""How many receivers run now, and waiting for them to finish."""
+"""How many receivers run now, and waiting for them."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 
 
 class InFlight:
-    """Counts what is inside `with`; `drained` waits until nothing is."""
+    """Counts what is inside `with`: at most `most` at a time.
 
-    def __init__(self) -> None:
+    `may_settle` is cleared while settlements are held back, so that the count does not fall.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._count = 0
         self._empty = asyncio.Event()
+        self._full = asyncio.Event()
+        self.may_settle = asyncio.Event()
         self._empty.set()
+        self.may_settle.set()
 
     def __enter__(self) -> None:
         self._count += 1
         self._empty.clear()
+        if self._count >= self._most:
+            self._full.set()
 
     def __exit__(
         self,
@@ -23,14 +34,29 @@ class InFlight:
         trace: TracebackType | None,
     ) -> None:
         self._count -= 1
+        self._full.clear()
         if self._count == 0:
             self._empty.set()
 
+    @asynccontextmanager
+    async def held(self, within_s: float) -> AsyncIterator[None]:
+        """Hold settlements back while the context is open, which begins once it is full or after `within_s`."""
+        self.may_settle.clear()
+        try:
+            await _waited(self._full, within_s)
+            yield
+        finally:
+            self.may_settle.set()
+
     async def drained(self, within_s: float) -> bool:
         """Wait until nothing runs; return False if something still does after `within_s`."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await _waited(self._empty, within_s)
+
+
+async def _waited(event: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -155,7 +155,8 @@ class Peer:
         self._held[token] = delivery, settled
         try:
             with suppress(ConnectionError):  # `_listen` sees it too, and ends
-                await self._write(number, "item", (token, delivery.attempt, delivery.envelope))
+                item = (token, delivery.attempt, delivery.redelivered, delivery.envelope)
+                await self._write(number, "item", item)
             await settled.wait()
         except BusError as error:
             await delivery.bury(str(error), "")
@@ -164,6 +165,7 @@ class Peer:
 
     async def _stop(self) -> None:
         self._stopped.set()
+        await asyncio.sleep(0)  # `_receive` begins to leave before the connection may end
 
     async def _settle(self, verb: str, token: int, *arguments: Any) -> None:
         if token not in self._held:

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,9 +24,18 @@ from pydantic import TypeAdapter
 
 from bus.errors import BusError, BusUnavailable
 from bus.frames import Garbage, Item, checked
+from bus.isolation import Isolation
 from bus.link import Link, Peer, Take
 from bus.tasks import tasks
-from bus.transport import Envelope, Receiver, Since, Subscription, Topology, Transport
+from bus.transport import (
+    Envelope,
+    QueueStatus,
+    Receiver,
+    Since,
+    Subscription,
+    Topology,
+    Transport,
+)
 
 MAX_PATH_BYTES = 100  # a socket's address holds a few more, 104 on macOS
 READ_AHEAD_BYTES = 1 << 18
@@ -36,6 +45,7 @@ LONGEST_RETRY_S = 2.0
 _ENVELOPE = TypeAdapter(Envelope)
 _ENVELOPES = TypeAdapter(list[Envelope])
 _ITEM = TypeAdapter(Item)
+_STATUS = TypeAdapter(QueueStatus)
 log = logging.getLogger("rdg.bus")
 
 
@@ -72,6 +82,8 @@ async def serve(transport: Transport, path: Path) -> AsyncIterator[None]:
 class LocalTransport:
     """The transport that another process serves. One event loop only."""
 
+    system = "rdg.local"
+
     def __init__(self, path: str, group: asyncio.TaskGroup) -> None:
         self._path = path
         self._group = group
@@ -107,6 +119,7 @@ class LocalTransport:
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive. Raises BusUnavailable if nobody serves at the start."""
         running: set[asyncio.Task[None]] = set()
+        isolation = Isolation()
         is_stopping = False
 
         def finished(delivery: _Delivery, task: asyncio.Task[None]) -> None:
@@ -118,7 +131,7 @@ class LocalTransport:
             if is_stopping:
                 delivery.leave()
                 return
-            task = group.create_task(delivery.given_to(receiver))
+            task = group.create_task(delivery.given_to(receiver, isolation))
             running.add(task)
             task.add_done_callback(partial(finished, delivery))
 
@@ -154,9 +167,23 @@ class LocalTransport:
         """Return how many messages wait in a queue."""
         return int(await self._ask("depth", queue))
 
-    async def dead(self, queue: str, limit: int) -> list[Envelope]:
+    async def status(self, queue: str) -> QueueStatus:
+        """Return what is in a queue and who takes from it."""
+        return _STATUS.validate_python(await self._ask("status", queue))
+
+    async def dead(
+        self, queue: str, limit: int, ids: Sequence[str] | None = None
+    ) -> list[Envelope]:
         """Return up to `limit` dead letters of a queue; raises BusError if they are too large for one frame."""
-        return _ENVELOPES.validate_python(await self._ask("dead", queue, limit))
+        return _ENVELOPES.validate_python(await self._ask("dead", queue, limit, ids))
+
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Put dead letters back into their queue."""
+        return int(await self._ask("replay", queue, ids))
+
+    async def purge(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Delete dead letters of a queue."""
+        return int(await self._ask("purge", queue, ids))
 
     async def _ask(self, verb: str, *arguments: object) -> Any:
         return await (await self._link()).ask(verb, *arguments)
@@ -214,13 +241,15 @@ class _Delivery:
     link: Link
     token: int
     attempt: int
+    redelivered: bool
     envelope: Envelope
     is_settled: bool = False
 
-    async def given_to(self, receiver: Receiver) -> None:
+    async def given_to(self, receiver: Receiver, isolation: Isolation) -> None:
         """Run the receiver; whatever it raises, the subscription goes on."""
         try:
-            await receiver(self)
+            async with isolation.turn(self.redelivered):
+                await receiver(self)
         except Exception:
             log.exception("bus: the receiver of %s failed", self.envelope.key)
 

@@ -8,20 +8,29 @@ after a second; the broker counts those, and buries a message that keeps losing 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage, FieldTable
-from pamqp.commands import Basic
 
-from bus.errors import BusUnavailable, Unroutable
+from bus.errors import BusError, BusUnavailable, Unroutable
 from bus.inflight import InFlight
+from bus.isolation import Isolation
 from bus.rabbit_consumer import Consumer
+from bus.rabbit_envelope import (
+    ATTEMPT,
+    KEY,
+    attempt_of,
+    envelope_of,
+    headers_of,
+    letter_of,
+    properties_of,
+)
+from bus.rabbit_letters import reading, settle
 from bus.rabbit_link import LOST, Link, connected, reason_of
 from bus.rabbit_topology import (
     Names,
@@ -32,19 +41,21 @@ from bus.rabbit_topology import (
 )
 from bus.transport import (
     Envelope,
+    QueueStatus,
     Receiver,
     Since,
     Subscription,
     Topology,
-    dead_headers,
+    buried,
+    revived,
 )
-from bus.wire import CONTENT_TYPE
+from schemas.tls import SYSTEM, Tls
 
 log = logging.getLogger("rdg.bus")
 
 LOG_PREFETCH = 16
 HAND_BACK_S = 1.0
-OWN_HEADERS = {"rdg-key", "rdg-delay", "rdg-retried", *dead_headers("", 0, "", "")}
+SUPPLY_S = 1.0
 _OFFSETS = {"first": "first", "newest": "last", "next": "next"}
 
 
@@ -53,6 +64,8 @@ Declare = Callable[[Channel], Awaitable[None]]
 
 class RabbitTransport:
     """One connection and one namespace."""
+
+    system = "rabbitmq"
 
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
@@ -63,12 +76,15 @@ class RabbitTransport:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, namespace: str = "rdg") -> AsyncIterator["RabbitTransport"]:
+    async def connect(
+        cls, url: str, namespace: str = "rdg", tls: Tls = SYSTEM
+    ) -> AsyncIterator["RabbitTransport"]:
         """Connect, and close at the end. Later losses of the connection heal by themselves.
 
         Args:
-            url: `amqp://user:password@host:port/vhost`, or `amqps://…?cafile=…` for TLS.
+            url: `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS.
             namespace: Beginning of every name on the broker: 1 to 16 of a-z and 0-9.
+            tls: Whom to trust and what to show, over `amqps://`. Read once: a new certificate needs a new start.
 
         Raises:
             BusUnavailable: No broker there, or it refuses; one line that says which, without the password.
@@ -76,7 +92,7 @@ class RabbitTransport:
         """
         if not re.fullmatch(r"[a-z0-9]{1,16}", namespace):
             raise BusUnavailable(f"RDG_NAMESPACE {namespace!r} is not 1 to 16 of a-z and 0-9")
-        async with connected(url) as link:
+        async with connected(url, tls) as link:
             yield cls(link, Names(namespace))
 
     async def declare(self, topology: Topology) -> None:
@@ -99,18 +115,21 @@ class RabbitTransport:
         self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive."""
-        in_flight = InFlight()
+        in_flight, isolation = InFlight(prefetch), Isolation()
 
         async def take(message: DeliveredMessage) -> None:
+            delivery = _Delivery(self, queue, message, in_flight.may_settle)
             with in_flight:
-                await _Delivery(self, queue, message).given_to(receiver)
+                async with isolation.turn(delivery.redelivered):
+                    await delivery.given_to(receiver)
 
         consumer = Consumer(
             self._link, self._names.queue(queue), prefetch, take, self._declare_again
         )
         async with consumer.running():
             yield consumer
-            await consumer.leave()
+            async with in_flight.held(await self._supply_s(queue)):
+                await consumer.leave()
             await in_flight.drained(grace_s)
 
     @asynccontextmanager
@@ -137,16 +156,68 @@ class RabbitTransport:
             answer = await channel.queue_declare(self._names.queue(queue), passive=True)
         return answer.message_count or 0
 
-    async def dead(self, queue: str, limit: int) -> list[Envelope]:
-        """Return up to `limit` dead letters, which the broker does not count while this reads them."""
-        letters: list[Envelope] = []
+    async def status(self, queue: str) -> QueueStatus:
+        """Return what is in a queue and who takes from it; see Transport.status."""
         async with self._link.brief_channel(queue) as channel:
-            while len(letters) < limit:
-                message = await channel.basic_get(self._names.dead_letters(queue))
-                if not isinstance(message.delivery, Basic.GetOk):
+            work = await channel.queue_declare(self._names.queue(queue), passive=True)
+            dead = await channel.queue_declare(self._names.dead_letters(queue), passive=True)
+        return QueueStatus(
+            work.message_count or 0, work.consumer_count or 0, dead.message_count or 0
+        )
+
+    async def dead(
+        self, queue: str, limit: int, ids: Sequence[str] | None = None
+    ) -> list[Envelope]:
+        """Return up to `limit` dead letters, which the broker does not count while this reads them."""
+        found: list[Envelope] = []
+        async with self._letters(queue, ids) as messages:
+            async for message in messages:
+                found.append(letter_of(message, queue))
+                if len(found) >= limit:
                     break
-                letters.append(_dead_letter(message, queue))
-        return letters
+        return found
+
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Put dead letters back into their queue; see Transport.replay."""
+        count = 0
+        async with self._letters(queue, ids) as messages:
+            async for message in messages:
+                letter = letter_of(message, queue)
+                again = _with(revived(letter), {KEY: letter.key})
+                await self._publish("", self._names.queue(queue), again)
+                await settle(message)
+                count += 1
+        return count
+
+    async def purge(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Delete dead letters of a queue; see Transport.purge."""
+        count = 0
+        async with self._letters(queue, ids) as messages:
+            async for message in messages:
+                await settle(message)
+                count += 1
+        return count
+
+    @asynccontextmanager
+    async def _letters(
+        self, queue: str, ids: Sequence[str] | None
+    ) -> AsyncIterator[AsyncIterator[DeliveredMessage]]:
+        name = self._names.dead_letters(queue)
+        async with (
+            self._link.lasting_channel(queue) as channel,
+            reading(channel, name, ids) as messages,
+        ):
+            yield messages
+
+    async def _supply_s(self, queue: str) -> float:
+        """Return how long what the last acknowledgements let loose may be on its way.
+
+        What a queue has assigned to a consumer and the broker has not yet sent when that is cancelled never
+        arrives, and counts as delivered: so cancel when the broker can assign no more.
+        """
+        with suppress(BusError):  # then nothing is on its way
+            return SUPPLY_S if await self.depth(queue) else 0.0
+        return 0.0
 
     async def _send_later(self, queue: str, step_s: int, envelope: Envelope) -> None:
         name = self._names.waiting(step_s)
@@ -169,7 +240,7 @@ class RabbitTransport:
             await self._publish(exchange, key, envelope)
 
     async def _publish(self, exchange: str, key: str, envelope: Envelope) -> None:
-        await self._link.publish(exchange, key, envelope.body, _properties(envelope))
+        await self._link.publish(exchange, key, envelope.body, properties_of(envelope))
 
     async def _declare_used(self, name: str, declare: Declare) -> None:
         async with self._link.brief_channel() as channel:
@@ -189,21 +260,22 @@ class RabbitTransport:
                 await declare(channel)
 
 
-def _attempt(headers: Mapping[str, Any]) -> int:
-    """Return which attempt a message is; somebody else's nonsense counts as the first."""
-    claimed = str(headers.get("rdg-attempt", ""))
-    return int(claimed) if claimed.isdecimal() else 1
-
-
 class _Delivery:
-    def __init__(self, transport: RabbitTransport, queue: str, message: DeliveredMessage) -> None:
-        headers = message.header.properties.headers or {}
+    def __init__(
+        self,
+        transport: RabbitTransport,
+        queue: str,
+        message: DeliveredMessage,
+        may_settle: asyncio.Event,
+    ) -> None:
         self._transport = transport
         self._queue = queue
         self._message = message
+        self._may_settle = may_settle
         self._is_settled = False
-        self.envelope = _envelope(message, str(headers.get("rdg-key", message.routing_key)))
-        self.attempt = _attempt(headers)
+        self.envelope = envelope_of(message)
+        self.attempt = attempt_of(message)
+        self.redelivered = bool(message.redelivered)
 
     async def given_to(self, receiver: Receiver) -> None:
         """Run the receiver, and hand the message back if it was not settled."""
@@ -217,6 +289,7 @@ class _Delivery:
                 await self._message.channel.basic_nack(self._tag, requeue=True, wait=False)
 
     async def ack(self) -> None:
+        await self._may_settle.wait()
         try:
             await self._message.channel.basic_ack(self._tag, wait=False)
         except LOST as error:
@@ -226,26 +299,22 @@ class _Delivery:
     async def retry(self, delay_s: float, reason: str) -> None:
         step_s = step_for(delay_s)
         headers = {
+            KEY: self.envelope.key,
+            ATTEMPT: str(self.attempt + 1),
             "rdg-delay": str(step_s),
-            "rdg-attempt": str(self.attempt + 1),
             "rdg-retried": reason,
         }
-        await self._transport._send_later(self._queue, step_s, self._with(headers))
+        await self._transport._send_later(self._queue, step_s, _with(self.envelope, headers))
         await self.ack()
 
     async def bury(self, reason: str, trace: str) -> None:
-        headers = dead_headers(self._queue, self.attempt, reason, trace)
-        await self._transport._bury(self._queue, self._with(headers))
+        letter = buried(self.envelope, self._queue, self.attempt, reason, trace)
+        await self._transport._bury(self._queue, _with(letter, {KEY: letter.key}))
         await self.ack()
 
     @property
     def _tag(self) -> int:
         return self._message.delivery_tag or 0
-
-    def _with(self, headers: Mapping[str, str]) -> Envelope:
-        envelope = self.envelope
-        added = {**envelope.headers, "rdg-key": envelope.key, **headers}
-        return Envelope(envelope.key, envelope.id, envelope.body, added)
 
 
 @dataclass
@@ -279,50 +348,13 @@ class _Reading:
     async def entries(self) -> AsyncIterator[Envelope]:
         while True:
             message = await self._arrived.get()
-            offset = int(str((message.header.properties.headers or {})["x-stream-offset"]))
+            offset = int(str(headers_of(message)["x-stream-offset"]))
             if offset >= (self._next_offset or 0):  # else seen before the connection was lost
                 self._next_offset = offset + 1
-                yield _envelope(message, self.key)
+                yield envelope_of(message, self.key)
             with suppress(*LOST):
                 await message.channel.basic_ack(message.delivery_tag or 0, wait=False)
 
 
-def _properties(envelope: Envelope) -> Basic.Properties:
-    headers = envelope.headers
-    return Basic.Properties(
-        content_type=CONTENT_TYPE,
-        headers=dict(headers),
-        delivery_mode=2,
-        message_id=envelope.id,
-        message_type=headers.get("ce-type"),
-        correlation_id=headers.get("ce-subject"),
-    )
-
-
-def _envelope(message: DeliveredMessage, key: str) -> Envelope:
-    properties = message.header.properties
-    headers = {
-        name: value
-        for name, value in (properties.headers or {}).items()
-        if isinstance(value, str) and name not in OWN_HEADERS and not name.startswith("x-")
-    }
-    return Envelope(key, properties.message_id or "", message.body, headers)
-
-
-def _dead_letter(message: DeliveredMessage, queue: str) -> Envelope:
-    headers: dict[str, Any] = dict(message.header.properties.headers or {})
-    death = (headers.get("x-death") or [{}])[0]  # the broker's own: it has no reason of ours
-    attempt = int(headers.get("rdg-attempt", 1))
-    reason = str(headers.get("rdg-reason") or _broker_reason(death))
-    trace = str(headers.get("rdg-trace", ""))
-    key = headers.get("rdg-key") or (death.get("routing-keys") or [""])[0]
-    envelope = _envelope(message, str(key))
-    added = {**envelope.headers, **dead_headers(queue, attempt, reason, trace)}
-    return Envelope(envelope.key, envelope.id, envelope.body, added)
-
-
-def _broker_reason(death: Mapping[str, Any]) -> str:
-    reason = death.get("reason", "unknown")
-    if reason == "delivery_limit":
-        return "delivery_limit: its receivers were lost too often"
-    return f"{reason}: buried by the broker"
+def _with(envelope: Envelope, headers: Mapping[str, str]) -> Envelope:
+    return replace(envelope, headers={**envelope.headers, **headers})

@@ -23,6 +23,7 @@ from bus.tasks import tasks
 log = logging.getLogger("rdg.bus")
 
 LEAST_PAUSE_S, MOST_PAUSE_S = 0.05, 5.0
+DOUBLINGS = 10  # more than it takes; a power of any number of failures would overflow some day
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Consumer:
                 failures += 1
                 self._trouble = reason_of(error)
                 log.debug("bus: cannot consume %s: %s", self.queue, self._trouble)
-            pause_s = min(LEAST_PAUSE_S * 2**failures, MOST_PAUSE_S)
+            pause_s = min(LEAST_PAUSE_S * 2 ** min(failures, DOUBLINGS), MOST_PAUSE_S)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311  not a secret
 
     async def _consume(self) -> None:

@@ -9,17 +9,18 @@ can swallow a cancellation; asyncio.timeout around the call cannot.
 
 import asyncio
 import logging
-import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from ssl import SSLContext
 from typing import cast
 
-from aio_pika import RobustConnection
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
     AuthenticationError,
     ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
     DeliveryError,
     InvalidFrameError,
     ProbableAuthenticationError,
@@ -30,11 +31,17 @@ from pamqp.commands import Basic
 from yarl import URL
 
 from bus.errors import BusUnavailable, Busy, Unroutable
+from bus.rabbit_reconnect import Reconnecting
+from schemas.tls import SYSTEM, Tls
 
 log = logging.getLogger("rdg.bus")
 
 LOST = CONNECTION_EXCEPTIONS
 """What the driver raises when a channel or the connection is gone, or the broker refuses."""
+
+OTHER_LIMITS = "it was made with other limits: empty and delete it, or use another RDG_NAMESPACE"
+TLS_IN_URL = {"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl"}
+"""What the driver would read from the URL if it were not given a context."""
 
 CONNECT_S = 10.0
 ANSWER_S = 15.0
@@ -66,8 +73,8 @@ class Link:
         return cast(Channel, channel)  # its only kind; the abstract one lacks what is used here
 
     @asynccontextmanager
-    async def brief_channel(self, queue: str = "") -> AsyncIterator[Channel]:
-        """Open a channel for a few questions about `queue`: a refusal closes this one and no other.
+    async def lasting_channel(self, queue: str = "") -> AsyncIterator[Channel]:
+        """Open a channel for questions about `queue`: a refusal closes this one and no other.
 
         Raises:
             Unroutable: There is no such queue.
@@ -77,15 +84,23 @@ class Link:
         try:
             async with asyncio.timeout(ANSWER_S):
                 channel = await self.channel()
-                try:
-                    yield channel
-                finally:
-                    await close(channel)
+            try:
+                yield channel
+            finally:
+                await close(channel)
+        except ChannelPreconditionFailed as error:
+            raise BusUnavailable(f"{reason_of(error)}: {OTHER_LIMITS}") from error
         except LOST as error:
             # The same error says that a queue is still starting, which is no reason to give it up.
             if isinstance(error, ChannelNotFoundEntity) and "no queue" in str(error):
                 raise Unroutable(queue) from None
             raise BusUnavailable(f"the broker did not do it: {reason_of(error)}") from error
+
+    @asynccontextmanager
+    async def brief_channel(self, queue: str = "") -> AsyncIterator[Channel]:
+        """Open a channel for a few questions, all to be answered in time; see lasting_channel."""
+        async with self.lasting_channel(queue) as channel, asyncio.timeout(ANSWER_S):
+            yield channel
 
     async def publish(
         self, exchange: str, key: str, body: bytes, properties: Basic.Properties
@@ -128,26 +143,26 @@ class Link:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Link]:
+async def connected(url: str, tls: Tls = SYSTEM) -> AsyncIterator[Link]:
     """Connect, or raise BusUnavailable with one line that says what to do; close at the end."""
     for driver in ("aio_pika", "aiormq"):  # they tell of each of the many tries
         if logging.getLogger(driver).level == logging.NOTSET:
             logging.getLogger(driver).setLevel(logging.CRITICAL)
-    connection = _connection(url)
+    connection = await _connection(url, tls)
     try:
-        await _first_connect(connection)
+        await _first_connect(connection, tls)
         _announce(connection)
         yield Link(connection)
     finally:
         await connection.close()
 
 
-async def _first_connect(connection: RobustConnection) -> None:
+async def _first_connect(connection: Reconnecting, tls: Tls) -> None:
     try:
         async with asyncio.timeout(CONNECT_S):  # of its own it tries for ever after some errors
             await connection.connect()
     except LOST as error:
-        raise BusUnavailable(_refusal(connection.url, error)) from None
+        raise BusUnavailable(_refusal(connection.url, error, tls)) from None
 
 
 async def close(channel: Channel, error: Exception | None = None) -> None:
@@ -169,18 +184,29 @@ def reason_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _connection(url: str) -> RobustConnection:
-    # Not the same for every process: they lose the broker together and should not come back together.
-    interval = random.uniform(0.3, 0.7)  # noqa: S311  not a secret
+async def _connection(url: str, tls: Tls) -> Reconnecting:
     try:
-        if not URL(url).host:
+        address = URL(url)
+        if not address.host:
             raise ValueError("no host")
-        return RobustConnection(URL(url), reconnect_interval=interval)
+        context = await _context(address, tls) if address.scheme == "amqps" else None
+        return Reconnecting(address, ssl_context=context)
     except ValueError:
         raise BusUnavailable("RDG_BUS is not a URL like amqp://user:password@host:5672/") from None
 
 
-def _refusal(url: URL, error: Exception) -> str:
+async def _context(url: URL, tls: Tls) -> SSLContext:
+    if ignored := TLS_IN_URL & url.query.keys():
+        raise BusUnavailable(
+            f"RDG_BUS: {min(ignored)} has no effect in the URL; set RDG_TLS_CA and RDG_TLS_CERT"
+        )
+    try:
+        return await asyncio.to_thread(tls.context)
+    except ValueError as error:
+        raise BusUnavailable(str(error)) from None
+
+
+def _refusal(url: URL, error: Exception, tls: Tls) -> str:
     place = f"{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}"
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return f"RDG_BUS: the broker at {place} refuses user {url.user!r}; correct user or password"
@@ -190,23 +216,22 @@ def _refusal(url: URL, error: Exception) -> str:
         return (
             f"RDG_BUS: no answer from {place} within {CONNECT_S:.0f} s; does the broker run there?"
         )
-    return f"RDG_BUS: no broker at {place} ({reason_of(error)}); start it or correct RDG_BUS"
+    reason = reason_of(error)
+    remedy = tls.remedy(reason, "RDG_BUS") if url.scheme == "amqps" else ""
+    return f"RDG_BUS: no broker at {place} ({reason}); {remedy or 'start it or correct RDG_BUS'}"
 
 
-def _announce(connection: RobustConnection) -> None:
+def _announce(connection: Reconnecting) -> None:
     """Say once that the connection is lost, and once that it is back."""
-    is_lost = False
 
     def lost(_: object, error: BaseException | None) -> None:
-        nonlocal is_lost
-        if not is_lost and not connection.close_called:
+        if connection.away_since is None and not connection.close_called:
             why = "closed" if error is None else reason_of(error)
             log.warning("bus: connection lost (%s), connecting again", why)
-            is_lost = True
+            connection.away_since = time.monotonic()
 
     def back(_: object) -> None:
-        nonlocal is_lost
-        is_lost = False
+        connection.away_since = None
         log.info("bus: connected again")
 
     connection.close_callbacks.add(lost)

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 
 from aiormq.abc import AbstractChannel, FieldTable
 
-from bus.transport import Queue
+from bus.transport import QUEUE_LIMIT, Queue
 
 STEPS_S = (1, 2, 4, 8, 16, 32, 64)
 """The delays of a retry; any other is rounded up to the next of them, and the last is the longest."""
 
-QUEUE_LIMIT = 100_000
-DELIVERY_LIMIT = 20  # lost receivers, not retries: each of those is a new message
 READ_LIMIT = 1_000_000  # reading dead letters hands them back, which counts as a delivery
 
 LOG_ARGUMENTS: FieldTable = {
@@ -85,9 +83,11 @@ async def declare_work(channel: AbstractChannel, names: Names, queues: Iterable[
         name, dead = names.queue(queue.name), names.dead_letters(queue.name)
         await _declare_quorum(channel, dead, {"x-delivery-limit": READ_LIMIT})
         await channel.queue_bind(dead, names.dead, name)
-        await _declare_quorum(
-            channel, name, {"x-delivery-limit": DELIVERY_LIMIT, **_dying_into(names.dead, name)}
-        )
+        limits: FieldTable = {
+            "x-max-length": queue.limit,
+            "x-delivery-limit": queue.delivery_limit,
+        }
+        await _declare_quorum(channel, name, {**limits, **_dying_into(names.dead, name)})
         await channel.queue_bind(name, names.work, queue.key)
 
 

@@ -1,36 +1,14 @@
-"""A stage is a value; `attend` is the loop that settles its messages.
+"""A stage is a value: what it takes, what it makes, and how. bus/desk.py is the loop that works on its messages."""
 
-A handler has four outcomes and no fifth: it returns (its outputs are published and confirmed, then the message is
-acknowledged), it raises Retry (or an error listed as transient) and gets the message again later, it raises
-anything else and the message is buried, or it is cancelled and the broker delivers the message again, to anybody.
-A body that cannot be read is buried at once.
-
-A handler may run twice with the same message. Its outputs have the same ids each time, because they derive from the
-input's id; what it writes to the store it writes by id.
-"""
-
-import logging
-import time
-import traceback
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
-from uuid import UUID
 
-from bus.bus import Bus, size_of
-from bus.errors import BusUnavailable, Busy, Expired, Retry
-from bus.transport import Delivery, Queue, Subscription, Topology
-from schemas.message import UNSTAMPED, Message, derived_id
+from bus.transport import QUEUE_LIMIT, Queue, Topology
+from schemas.message import Message
 
 In = TypeVar("In", bound=Message)
 Out = TypeVar("Out", bound=Message)
-
-log = logging.getLogger("rdg.bus")
-
-RECENT = 4096
-LONGEST_RETRY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +22,8 @@ class Stage(Generic[In, Out]):
         handle: Takes one message and yields outputs, whose ids are stamped for it.
         routes: For messages that are routed by a value: the values taken here, a queue for each.
         prefetch: Messages in flight per queue; None: what the process is set to. 1 for heavy work.
+        deadline_s: Longest time for one message, where the process is set to a longer one.
+        limit: Messages that may wait in each of its queues; more are refused (Busy).
 
     """
 
@@ -53,12 +33,14 @@ class Stage(Generic[In, Out]):
     handle: Callable[[In], AsyncIterator[Out]]
     routes: tuple[str, ...] = ()
     prefetch: int | None = None
+    deadline_s: float | None = None
+    limit: int = QUEUE_LIMIT
 
     @property
     def queues(self) -> tuple[Queue, ...]:
         """The stage's queues: one for each message type, or for each of its routes."""
         return tuple(
-            Queue(f"{self.name}.{key}", key)
+            Queue(f"{self.name}.{key}", key, self.limit)
             for kind in self.consumes
             for key in (
                 [f"{kind.topic}.{r}" for r in self.routes] if kind.routed_by else [kind.topic]
@@ -67,21 +49,41 @@ class Stage(Generic[In, Out]):
 
 
 AnyStage = Stage[Any, Any]
-Outcome = Literal["done", "buried"]
+Outcome = Literal["done", "retried", "expired", "buried"]
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """How one message went: for progress, cost and failure reports."""
+    """How one delivery went: for progress, cost and failure reports, and for what is measured.
+
+    Attributes:
+        stage: Name of the stage that had it.
+        queue: Name of the queue that it came from.
+        message: None: it could not be read.
+        run: Attempt at a job that its headers name; empty if on behalf of none.
+        outcome: A message ends once, as done, expired (its job is over) or buried; before that it may be retried.
+        seconds: Time that the stage had it.
+        bytes_in: Of its body, wherever that was.
+        bytes_out: Of all that it led to.
+        reason: Why it was retried or buried.
+        attempt: 1 for the first delivery, one more for each retry.
+        redelivered: Whether somebody had it before and did not settle it.
+        waited_s: Age of the message when it was taken, by its publisher's clock; 0 if unknown.
+
+    """
 
     stage: str
-    message: Message | None  # None: it could not be read
-    run: str  # attempt at a job that its headers name; empty if on behalf of none
+    queue: str
+    message: Message | None
+    run: str
     outcome: Outcome
     seconds: float
     bytes_in: int
     bytes_out: int = 0
     reason: str = ""
+    attempt: int = 1
+    redelivered: bool = False
+    waited_s: float = 0.0
 
 
 async def _nothing(_: Settlement) -> None:
@@ -95,15 +97,17 @@ class Terms:
     Attributes:
         prefetch: Messages in flight per queue.
         grace_s: How long running handlers may go on after the stop.
+        deadline_s: Longest time for one message.
         attempts: Deliveries before a message whose handler asks for another is buried.
         retry_s: Delay of the first retry; it doubles each time, up to a minute.
         transient: Errors that mean "again later" however often: a server is away, and no message is to blame.
-        observe: Told of every message before it is settled, so that what it writes is never lost.
+        observe: Told of every delivery before it is settled, so that what it writes is never lost.
 
     """
 
     prefetch: int = 4
     grace_s: float = 30.0
+    deadline_s: float = 600.0
     attempts: int = 5
     retry_s: float = 1.0
     transient: tuple[type[Exception], ...] = ()
@@ -113,135 +117,3 @@ class Terms:
 def topology(stages: Iterable[AnyStage]) -> Topology:
     """Return all that these stages need on the broker."""
     return Topology(tuple(queue for stage in stages for queue in stage.queues))
-
-
-@asynccontextmanager
-async def attend(
-    bus: Bus, stages: Sequence[AnyStage], terms: Terms
-) -> AsyncIterator[list[Subscription]]:
-    """Work on the stages' messages while the context is open; see Transport.receive for how it ends."""
-    async with AsyncExitStack() as stack:
-        subscriptions = []
-        for stage in stages:
-            desk = _Desk(bus, stage, terms)
-            for queue in stage.queues:
-                prefetch = stage.prefetch or terms.prefetch
-                receiving = bus.transport.receive(queue.name, desk.receive, prefetch, terms.grace_s)
-                subscriptions.append(await stack.enter_async_context(receiving))
-        yield subscriptions
-
-
-@dataclass
-class _Report:
-    stage: str
-    run: str
-    bytes_in: int
-    message: Message | None = None
-    bytes_out: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def settlement(self, outcome: Outcome, reason: str = "") -> Settlement:
-        seconds = time.monotonic() - self.started
-        return Settlement(
-            self.stage,
-            self.message,
-            self.run,
-            outcome,
-            seconds,
-            self.bytes_in,
-            self.bytes_out,
-            reason,
-        )
-
-
-@dataclass
-class _Desk:
-    """Settles one stage's messages, one delivery at a time, many at once."""
-
-    bus: Bus
-    stage: AnyStage
-    terms: Terms
-    recent: "OrderedDict[UUID, None]" = field(default_factory=OrderedDict)
-
-    @property
-    def passing(self) -> tuple[type[Exception], ...]:
-        return (Retry, Busy, *self.terms.transient)
-
-    async def receive(self, delivery: Delivery) -> None:
-        try:
-            await self._settle(delivery)
-        except BusUnavailable:
-            return  # not settled: the broker delivers it again
-
-    async def _settle(self, delivery: Delivery) -> None:
-        report = _Report(
-            self.stage.name,
-            delivery.envelope.headers.get("ce-subject", ""),
-            size_of(delivery.envelope),
-        )
-        try:
-            await self._work(delivery, report)
-        except BusUnavailable:
-            raise
-        except Expired:
-            await delivery.ack()
-        except self.passing as error:
-            await self._again(delivery, report, error)
-        except Exception as error:  # noqa: BLE001  the one place: whatever a handler raises is a dead letter
-            await self._bury(delivery, report, error)
-
-    async def _work(self, delivery: Delivery, report: "_Report") -> None:
-        message = await self.bus.open(delivery.envelope, *self.stage.consumes)
-        report.message = message
-        if message.id not in self.recent:
-            outputs = [output async for output in self.stage.handle(message)]
-            stamped = _stamp(outputs, message.id, self.stage.name)
-            report.bytes_out = await self.bus.publish_all(stamped, delivery.envelope)
-            await self.terms.observe(report.settlement("done"))
-            self._remember(message.id)
-        await delivery.ack()
-
-    async def _again(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
-        if isinstance(error, Retry) and delivery.attempt >= self.terms.attempts:
-            await self._bury(delivery, report, error)
-            return
-        delay_s = min(self.terms.retry_s * 2 ** (delivery.attempt - 1), LONGEST_RETRY_S)
-        await delivery.retry(delay_s, _reason(error))
-
-    async def _bury(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
-        try:
-            await self.terms.observe(report.settlement("buried", _reason(error)))
-        except self.passing as unavailable:
-            await delivery.retry(LONGEST_RETRY_S, _reason(unavailable))
-            return
-        except BusUnavailable:
-            raise
-        except Exception:
-            log.exception("the end of a message of %s could not be noted", self.stage.name)
-        await delivery.bury(_reason(error), "".join(traceback.format_exception(error))[-8192:])
-
-    def _remember(self, key: UUID) -> None:
-        self.recent[key] = None
-        if len(self.recent) > RECENT:
-            self.recent.popitem(last=False)
-
-
-def _stamp(outputs: Iterable[Message], parent: UUID, stage: str) -> list[Message]:
-    """Give each output its derived id; those of one topic are counted by themselves.
-
-    So a progress note more or less does not move the ids of the results.
-    """
-    counted: Counter[str] = Counter()
-    stamped = []
-    for output in outputs:
-        if output.id == UNSTAMPED:
-            index = counted[output.topic]
-            counted[output.topic] += 1
-            key = derived_id(parent, stage, output.topic, index)
-            output = output.model_copy(update={"id": key})
-        stamped.append(output)
-    return stamped
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:1024]

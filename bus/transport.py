@@ -2,15 +2,24 @@
 
 Guarantees of every transport, held by one contract suite (tests/bus/test_transport.py):
 - `send` returns once the message is kept and some queue takes it; otherwise it raises.
-- A delivery that is not settled (process gone, receiver cancelled) is delivered again, to anybody.
-- `retry` and `bury` first hand the message on, then acknowledge it: a crash between the two repeats it, never loses it.
+- A delivery that is not settled (process gone, receiver cancelled) is delivered again, to anybody, until its queue's
+  delivery limit: then it is a dead letter, so that a message that kills its receivers does not take them all.
+- `retry`, `bury` and `replay` first hand the message on, then acknowledge it: a crash between the two repeats it,
+  never loses it.
+- A full queue refuses new messages; what it has already taken comes back to it all the same.
 - A log entry goes to every reader; nothing is acknowledged.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal, Protocol
+
+QUEUE_LIMIT = 100_000
+DELIVERY_LIMIT = 20
+DEATH = ("rdg-reason", "rdg-trace", "rdg-attempt", "rdg-queue", "rdg-died")
+"""The headers that a dead letter has beside its own."""
 
 Since = Literal["first", "newest", "next"]
 """Where a log reader starts: all that is kept; the newest entry (perhaps some before it); only what comes."""
@@ -28,10 +37,37 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Queue:
-    """A work queue: everything published under `key`, shared by all replicas of a stage."""
+    """A work queue: everything published under `key`, shared by all replicas of a stage.
+
+    Attributes:
+        name: Of the queue: its stage and its key.
+        key: Routing key of what it takes.
+        limit: Messages that may wait; more are refused (Busy).
+        delivery_limit: How often a message may be lost by its receivers and still be delivered again. Retries do
+            not count, they are counted as attempts.
+
+    """
 
     name: str
     key: str
+    limit: int = QUEUE_LIMIT
+    delivery_limit: int = DELIVERY_LIMIT
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """What is in a queue, and who takes from it.
+
+    Attributes:
+        waiting: Messages that nobody has; those that wait for a retry are elsewhere until it is due.
+        receivers: Subscriptions, each of up to `prefetch` messages.
+        dead: Its dead letters.
+
+    """
+
+    waiting: int
+    receivers: int
+    dead: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +91,11 @@ class Delivery(Protocol):
     @property
     def attempt(self) -> int:
         """1 for the first delivery, one more for each `retry`."""
+        ...
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether somebody had it before and did not settle it: it may have been worked on."""
         ...
 
     async def ack(self) -> None:
@@ -84,6 +125,11 @@ Receiver = Callable[[Delivery], Awaitable[None]]
 
 class Transport(Protocol):
     """Carries envelopes. Errors are those of bus/errors.py, whatever the engine."""
+
+    @property
+    def system(self) -> str:
+        """Name of the engine: `messaging.system` in the semantic conventions of OpenTelemetry."""
+        ...
 
     async def declare(self, topology: Topology) -> None:
         """Create what is missing."""
@@ -125,20 +171,48 @@ class Transport(Protocol):
         """Return how many messages wait in a queue. Raises Unroutable if there is no such queue."""
         ...
 
-    async def dead(self, queue: str, limit: int) -> list[Envelope]:
+    async def status(self, queue: str) -> QueueStatus:
+        """Return what is in a queue and who takes from it. Raises Unroutable if there is no such queue."""
+        ...
+
+    async def dead(
+        self, queue: str, limit: int, ids: Sequence[str] | None = None
+    ) -> list[Envelope]:
         """Return up to `limit` dead letters of a queue, in no certain order, and leave them there.
 
-        Their headers carry `rdg-reason`, `rdg-attempt`, `rdg-queue` and, from a handler, `rdg-trace`. Raises
-        Unroutable if there is no such queue.
+        Their headers carry `rdg-reason`, `rdg-attempt`, `rdg-queue`, `rdg-died` (ISO 8601) and, from a handler,
+        `rdg-trace`. With `ids`, only letters with these message ids. What somebody else reads or replays at this
+        moment may be missing. Raises Unroutable if there is no such queue.
         """
         ...
 
+    async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Put dead letters back into the queue they died in, and no other; return how many.
 
-def dead_headers(queue: str, attempt: int, reason: str, trace: str) -> dict[str, str]:
-    """Return what a dead letter says about itself, in headers added to its own."""
-    return {
-        "rdg-reason": reason,
-        "rdg-trace": trace,
-        "rdg-attempt": str(attempt),
-        "rdg-queue": queue,
-    }
+        Id, body and headers are those of the first delivery, so that what was done already is found done. `ids` None
+        means all that are there at the start; an empty sequence means none.
+
+        Raises:
+            Unroutable: There is no such queue.
+            Busy: The queue is full; the rest are still dead letters.
+            BusUnavailable: As for `send`; what was not confirmed is still a dead letter.
+
+        """
+        ...
+
+    async def purge(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Delete dead letters of a queue for ever; return how many. `ids` as in `replay`."""
+        ...
+
+
+def buried(envelope: Envelope, queue: str, attempt: int, reason: str, trace: str = "") -> Envelope:
+    """Return a message as the dead letter that it becomes now."""
+    died = datetime.now(UTC).isoformat()
+    death = dict(zip(DEATH, (reason, trace, str(attempt), queue, died), strict=True))
+    return replace(envelope, headers={**envelope.headers, **death})
+
+
+def revived(letter: Envelope) -> Envelope:
+    """Return a dead letter as the message that it was."""
+    headers = {name: value for name, value in letter.headers.items() if name not in DEATH}
+    return replace(letter, headers=headers)

@@ -47,6 +47,12 @@ def print_one(item: BaseModel, lines: Mapping[str, object], output: Format) -> N
         _print_table([], [cell for cell in cells if cell[1] != "-"])
 
 
+def print_lines(text: str) -> None:
+    """Print text of several lines, if there is any."""
+    for line in text.splitlines():
+        typer.echo(_printable(line))
+
+
 def described(item: T, columns: Columns[T]) -> dict[str, object]:
     """Return what the columns say of one thing."""
     return {heading: write(item) for heading, write in columns.items()}

@@ -5,11 +5,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, Busy
 from bus.memory import MemoryTransport
-from bus.transport import Delivery, Envelope, Queue, Receiver, Subscription, Topology, Transport
+from bus.transport import (
+    Delivery,
+    Envelope,
+    Queue,
+    QueueStatus,
+    Receiver,
+    Subscription,
+    Topology,
+    Transport,
+)
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 T = TypeVar("T")
 
@@ -58,8 +67,22 @@ async def until(condition: Callable[[], bool]) -> None:
     await eventually(ask, bool)
 
 
+async def fill(transport: Transport) -> int:
+    """Send 0, 1, 2… until the queue is full; return how many it took."""
+    for number in range(100):
+        try:
+            await transport.send(envelope(b"%d" % number))
+        except Busy:
+            return number
+    raise AssertionError("the queue has no limit")
+
+
 async def until_depth(transport: Transport, queue: str, depth: int) -> None:
     await eventually(lambda: transport.depth(queue), lambda answer: answer == depth)
+
+
+async def until_status(transport: Transport, status: QueueStatus) -> None:
+    await eventually(lambda: transport.status(ORDERS.name), lambda answer: answer == status)
 
 
 async def until_dead(transport: Transport, queue: str, count: int) -> list[Envelope]:
@@ -106,6 +129,7 @@ class WatchedDelivery:
         self._delivery = delivery
         self.envelope = delivery.envelope
         self.attempt = delivery.attempt
+        self.redelivered = delivery.redelivered
 
     async def ack(self) -> None:
         self._transport.events.append("ack")

@@ -4,6 +4,7 @@ import asyncio
 import stat
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -13,7 +14,7 @@ from bus import frames
 from bus.errors import BusError, BusUnavailable, Busy, Unroutable
 from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
-from bus.transport import Delivery, Envelope, Receiver, Since, Subscription
+from bus.transport import Delivery, Envelope, Receiver, Since, Subscription, Topology
 from tests.bus.inbox import (
     ORDERS,
     PATIENCE_S,
@@ -52,13 +53,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def served(path: Path, limit: int = 100) -> AsyncIterator[LocalTransport]:
+async def served(path: Path, topology: Topology = TOPOLOGY) -> AsyncIterator[LocalTransport]:
     """A client of a new server, with the topology declared."""
     async with (
-        serve(MemoryTransport(limit), path),
+        serve(MemoryTransport(), path),
         LocalTransport.connect(str(path)) as transport,
     ):
-        await transport.declare(TOPOLOGY)
+        await transport.declare(topology)
         yield transport
 
 
@@ -328,7 +329,7 @@ async def test_error_inside_the_context_passes_as_it_is(path: Path) -> None:
 
 
 async def test_refusal_keeps_its_class(path: Path) -> None:
-    async with served(path, limit=1) as transport:
+    async with served(path, Topology((replace(ORDERS, limit=1),))) as transport:
         await transport.send(envelope())
         with pytest.raises(Busy, match="full"):
             await transport.send(envelope())

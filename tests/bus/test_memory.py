@@ -11,17 +11,48 @@ from bus.transport import Delivery, Queue, Topology
 from tests.bus.inbox import ORDERS, TOPOLOGY, Inbox, envelope, receiving, taken
 
 
-async def test_full_queue_is_busy_and_keeps_nothing_of_the_message() -> None:
-    other = Queue("counting.orders", "orders")
-    transport = MemoryTransport(queue_limit=2)
-    await transport.declare(TOPOLOGY)
+async def test_message_that_one_of_its_queues_has_no_room_for_is_in_none_of_them() -> None:
+    small = Queue("counting.orders", "orders", limit=1)
+    transport = MemoryTransport()
+    await transport.declare(TOPOLOGY + Topology((small,)))
     await transport.send(envelope())
-    await transport.send(envelope())
-    await transport.declare(TOPOLOGY + Topology((other,)))
-    with pytest.raises(Busy, match="orders is full"):
+    with pytest.raises(Busy, match=r"counting.orders is full \(1 messages\)"):
         await transport.send(envelope())
-    assert await transport.depth(ORDERS.name) == 2
-    assert await transport.depth(other.name) == 0
+    assert await transport.depth(ORDERS.name) == 1
+    assert await transport.depth(small.name) == 1
+
+
+async def test_log_is_bounded_by_bytes_and_keeps_its_newest_entry_however_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "LOG_BYTES", 100)
+    transport = MemoryTransport()
+    async with (
+        transport.follow("news", "first") as entries,
+        transport.follow("news", "first") as late,
+    ):
+        for size in (40, 50, 60):
+            await transport.append(envelope(bytes(size), key="news"))
+        assert [len(body) for body in await taken(entries, 1)] == [60]
+        await transport.append(envelope(bytes(30), key="news"))
+        assert [len(body) for body in await taken(entries, 1)] == [30]
+        await transport.append(envelope(bytes(200), key="news"))
+        assert [len(body) for body in await taken(late, 1)] == [200]
+
+
+async def test_dead_letters_are_bounded_the_oldest_goes_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "DEAD_LIMIT", 2)
+    transport = MemoryTransport()
+    await transport.declare(TOPOLOGY)
+    inbox = Inbox(lambda delivery: delivery.bury("reason", ""))
+    async with receiving(transport, inbox):
+        for number in range(3):
+            await transport.send(envelope(b"%d" % number))
+        await inbox.holds(3)
+    assert [letter.body for letter in await transport.dead(ORDERS.name, 9)] == [b"1", b"2"]
+    assert f"dropped a dead letter of {ORDERS.name}" in caplog.text
 
 
 async def test_log_keeps_its_newest_entries_and_a_slow_reader_goes_on_with_those(

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import aiormq
 import pytest
 
-from bus.errors import BusUnavailable, Busy
+from bus.errors import BusUnavailable
 from bus.rabbit import RabbitTransport
-from bus.rabbit_topology import DELIVERY_LIMIT, step_for
+from bus.rabbit_topology import step_for
 from bus.transport import Delivery, Envelope, Transport
 from tests.bus.inbox import (
     ORDERS,
@@ -20,7 +20,6 @@ from tests.bus.inbox import (
     receiving,
     taken,
     until,
-    until_dead,
 )
 from tests.servers.process import free_port
 from tests.servers.rabbitmq import RabbitNode
@@ -168,6 +167,20 @@ async def test_consumer_comes_back_after_its_queue_was_deleted(
     assert inbox.bodies == [b"after"]
 
 
+async def test_consumer_comes_back_after_the_operator_closed_the_connection(
+    rabbit: RabbitTransport, rabbit_node: RabbitNode
+) -> None:
+    inbox = Inbox()
+    async with rabbit.receive(ORDERS.name, inbox, 10, 5) as subscription:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(until(lambda: not subscription.is_active))
+            await asyncio.to_thread(rabbit_node.control, "close_all_connections", "maintenance")
+        await until(lambda: subscription.is_active)
+        await send_patiently(rabbit, envelope(b"after"))
+        await inbox.holds(1)
+    assert inbox.bodies[0] == b"after"
+
+
 async def test_log_that_was_deleted_is_made_again(
     rabbit: RabbitTransport, operator: aiormq.abc.AbstractChannel, bus_prefix: str
 ) -> None:
@@ -183,16 +196,16 @@ async def test_consumer_comes_back_after_the_broker_closed_its_channel(
 ) -> None:
     async def acknowledge_twice(delivery: Delivery) -> None:
         await delivery.ack()
-        if (
-            delivery.envelope.body == b"twice"
-        ):  # unknown delivery tag: the broker closes the channel
-            await delivery.ack()
+        if delivery.envelope.body == b"twice":
+            await delivery.ack()  # an unknown delivery tag: the broker closes the channel
 
     inbox = Inbox(acknowledge_twice)
-    async with receiving(rabbit, inbox, prefetch=1):
+    async with rabbit.receive(ORDERS.name, inbox, 1, 5) as subscription:
         await rabbit.send(envelope(b"twice"))
+        await until(lambda: not subscription.is_active)
         await rabbit.send(envelope(b"after"))
         await until(lambda: b"after" in inbox.bodies)
+        assert subscription.is_active
 
 
 async def test_everything_is_declared_again_on_a_broker_that_came_back_without_it(
@@ -212,40 +225,6 @@ async def test_everything_is_declared_again_on_a_broker_that_came_back_without_i
     async with receiving(rabbit, inbox):
         await inbox.holds(1)
     assert set(inbox.bodies) == {b"after"}
-
-
-async def test_full_queue_is_busy(
-    rabbit: RabbitTransport, monkeypatch: pytest.MonkeyPatch, amqp_url: str, bus_prefix: str
-) -> None:
-    monkeypatch.setattr("bus.rabbit_topology.QUEUE_LIMIT", 5)
-    async with RabbitTransport.connect(amqp_url, bus_prefix[:-1]) as small:
-        await small.declare(TOPOLOGY)
-        with pytest.raises(Busy, match="orders"):
-            await fill(small)
-        inbox = Inbox()
-        async with receiving(small, inbox):
-            await inbox.holds(5)
-        await small.send(envelope())
-
-
-async def test_message_that_keeps_losing_its_receivers_becomes_a_dead_letter(
-    rabbit: RabbitTransport, amqp_url: str, bus_prefix: str
-) -> None:
-    await rabbit.send(envelope(b"poison", name="9"))
-    connection = await aiormq.connect(amqp_url)
-    for _ in range(DELIVERY_LIMIT + 1):
-        channel = await connection.channel()
-        await eventually(
-            lambda channel=channel: channel.basic_get(f"{bus_prefix}.{ORDERS.name}"),  # type: ignore[misc]
-            lambda message: message.delivery_tag is not None,
-        )
-        await channel.close()
-    await connection.close()
-    (letter,) = await until_dead(rabbit, ORDERS.name, 1)
-    assert (letter.key, letter.id, letter.body) == ("orders", "9", b"poison")
-    assert letter.headers["rdg-reason"].startswith("delivery_limit")
-    assert letter.headers["rdg-queue"] == ORDERS.name
-    assert letter.headers["rdg-attempt"] == "1"
 
 
 @pytest.mark.parametrize(("delay_s", "step_s"), [(0, 1), (1, 1), (1.5, 2), (60, 64), (3600, 64)])
@@ -291,11 +270,6 @@ async def test_namespace_that_could_not_begin_a_name_is_refused() -> None:
 async def open_and_close(url: str, namespace: str = "rdg") -> None:
     async with RabbitTransport.connect(url, namespace):
         pass
-
-
-async def fill(transport: Transport) -> None:
-    for number in range(100):
-        await transport.send(envelope(b"%d" % number))
 
 
 async def send_patiently(transport: Transport, message: Envelope, log: bool = False) -> None:

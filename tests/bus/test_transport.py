@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from bus.errors import Unroutable
-from bus.transport import Delivery, Envelope, Queue, Topology, Transport
+from bus.transport import Delivery, Envelope, Queue, QueueStatus, Topology, Transport
 from tests.bus.inbox import (
     ORDERS,
     TOPOLOGY,
@@ -15,8 +16,8 @@ from tests.bus.inbox import (
     receiving,
     taken,
     until,
-    until_dead,
     until_depth,
+    until_status,
 )
 
 
@@ -66,7 +67,7 @@ async def test_declaring_again_changes_nothing(transport: Transport) -> None:
         await transport.send(envelope(key="parcels"))
 
 
-async def test_unsettled_delivery_comes_again(transport: Transport) -> None:
+async def test_unsettled_delivery_comes_again_and_says_so(transport: Transport) -> None:
     await transport.declare(TOPOLOGY)
 
     async def forget_first(delivery: Delivery) -> None:
@@ -79,6 +80,7 @@ async def test_unsettled_delivery_comes_again(transport: Transport) -> None:
         await inbox.holds(2)
     assert inbox.bodies == [b"again", b"again"]
     assert [delivery.attempt for delivery in inbox.deliveries] == [1, 1]
+    assert [delivery.redelivered for delivery in inbox.deliveries] == [False, True]
 
 
 async def test_failing_receiver_gets_the_message_again_and_the_consumer_goes_on(
@@ -117,49 +119,12 @@ async def test_retry_comes_back_after_its_delay_as_the_next_attempt_to_the_same_
         await transport.send(envelope(b"later"))
         await inbox.holds(3)
     assert [delivery.attempt for delivery in inbox.deliveries] == [1, 2, 3]
+    assert not any(delivery.redelivered for delivery in inbox.deliveries)
     assert all(delivery.envelope == envelope(b"later") for delivery in inbox.deliveries)
     assert times[1] - times[0] >= 0.95
     assert times[2] - times[1] >= 0.95
     assert await transport.depth(other.name) == 1
     assert await transport.depth(ORDERS.name) == 0
-
-
-async def test_buried_message_is_a_dead_letter_that_says_why(transport: Transport) -> None:
-    await transport.declare(TOPOLOGY)
-
-    async def bury_second_attempt(delivery: Delivery) -> None:
-        if delivery.attempt == 1:
-            await delivery.retry(0.1, "not yet")
-        else:
-            await delivery.bury("ValueError: broken", "Traceback: line 1")
-
-    inbox = Inbox(bury_second_attempt)
-    async with receiving(transport, inbox):
-        await transport.send(envelope(b"broken", name="7"))
-        (letter,) = await until_dead(transport, ORDERS.name, 1)
-    assert (letter.key, letter.id, letter.body) == ("orders", "7", b"broken")
-    assert letter.headers == {
-        **envelope(name="7").headers,
-        "rdg-reason": "ValueError: broken",
-        "rdg-attempt": "2",
-        "rdg-queue": ORDERS.name,
-        "rdg-trace": "Traceback: line 1",
-    }
-    assert await transport.depth(ORDERS.name) == 0
-
-
-async def test_reading_dead_letters_stops_at_the_limit_and_leaves_them_there(
-    transport: Transport,
-) -> None:
-    await transport.declare(TOPOLOGY)
-    inbox = Inbox(lambda delivery: delivery.bury("reason", ""))
-    async with receiving(transport, inbox):
-        for number in range(5):
-            await transport.send(envelope(b"%d" % number))
-        await until_dead(transport, ORDERS.name, 5)
-    assert len(await transport.dead(ORDERS.name, 3)) == 3
-    letters = await transport.dead(ORDERS.name, 100)
-    assert sorted(letter.body for letter in letters) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 async def test_prefetch_bounds_how_many_run_at_once(transport: Transport) -> None:
@@ -272,12 +237,33 @@ async def test_depth_counts_what_waits(transport: Transport) -> None:
     assert await transport.depth(ORDERS.name) == 3
 
 
-@pytest.mark.parametrize("question", ["depth", "dead"])
+async def test_status_counts_what_waits_who_takes_and_what_died(transport: Transport) -> None:
+    await transport.declare(TOPOLOGY)
+    inbox = Inbox(lambda delivery: delivery.bury("reason", ""))
+    async with receiving(transport, inbox), receiving(transport, Inbox(inbox)):
+        await transport.send(envelope(b"dies"))
+        await until_status(transport, QueueStatus(waiting=0, receivers=2, dead=1))
+    for _ in range(3):
+        await transport.send(envelope(b"waits"))
+    await until_status(transport, QueueStatus(waiting=3, receivers=0, dead=1))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda transport: transport.depth("nowhere"),
+        lambda transport: transport.status("nowhere"),
+        lambda transport: transport.dead("nowhere", 1),
+        lambda transport: transport.replay("nowhere"),
+        lambda transport: transport.purge("nowhere"),
+    ],
+    ids=["depth", "status", "dead", "replay", "purge"],
+)
 async def test_question_about_a_queue_that_is_not_there_is_refused(
-    transport: Transport, question: str
+    transport: Transport, ask: Callable[[Transport], Awaitable[object]]
 ) -> None:
     with pytest.raises(Unroutable, match="nowhere"):
-        await (transport.depth("nowhere") if question == "depth" else transport.dead("nowhere", 1))
+        await ask(transport)
 
 
 async def test_thousand_messages_at_once_all_arrive(transport: Transport) -> None:

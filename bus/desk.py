@@ -1,0 +1,231 @@
+"""`attend` works on the messages of stages and settles each.
+
+A handler has four outcomes and no fifth: it returns (its outputs are published and confirmed, then the message is
+acknowledged), it raises Retry (or an error listed as transient) and gets the message again later, it raises
+anything else and the message is buried, or it is cancelled and the broker delivers the message again, to anybody.
+A body that cannot be read is buried at once.
+
+A handler that is not done by its deadline is cancelled, and counts as one that raised Retry. What it left running in a
+thread goes on there: threads cannot be ended, only processes, and workers/hangs.py sees to that.
+
+A handler may run twice with the same message. Its outputs have the same ids each time, because they derive from the
+input's id; what it writes to the store it writes by id.
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from bus.bus import Bus, size_of
+from bus.errors import BusUnavailable, Busy, DeadlineExceeded, Expired, Retry
+from bus.stage import AnyStage, Outcome, Settlement, Terms
+from bus.tasks import tasks
+from bus.tracing import failed, processing
+from bus.transport import Delivery, Envelope, Subscription
+from schemas.message import UNSTAMPED, Message, derived_id
+
+log = logging.getLogger("rdg.bus")
+
+RECENT = 4096
+LONGEST_RETRY_S = 60.0
+MOST_DOUBLINGS = 32  # what a message says of its attempts is no bound
+
+
+@asynccontextmanager
+async def attend(
+    bus: Bus, stages: Sequence[AnyStage], terms: Terms
+) -> AsyncIterator[list[Subscription]]:
+    """Work on the stages' messages while the context is open; see Transport.receive for how it ends.
+
+    At the end no queue is taken from any more, all at once; what was delivered is worked off within the grace time.
+    """
+    leaving = asyncio.Event()
+    async with tasks() as group:
+        subscriptions, attending = [], []
+        for desk in (
+            _Desk(bus, each, queue.name, terms) for each in stages for queue in each.queues
+        ):
+            taken = asyncio.get_running_loop().create_future()
+            attending.append(group.create_task(desk.attend(taken, leaving), name=desk.queue))
+            subscriptions.append(await taken)
+        yield subscriptions
+        leaving.set()
+        await asyncio.wait(attending)
+
+
+@dataclass
+class _Report:
+    """What a settlement will say, as it becomes known."""
+
+    stage: str
+    queue: str
+    delivery: Delivery
+    message: Message | None = None
+    bytes_out: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def settlement(self, outcome: Outcome, reason: str = "") -> Settlement:
+        envelope, seconds = self.delivery.envelope, time.monotonic() - self.started
+        return Settlement(
+            stage=self.stage,
+            queue=self.queue,
+            message=self.message,
+            run=envelope.headers.get("ce-subject", ""),
+            outcome=outcome,
+            seconds=seconds,
+            bytes_in=size_of(envelope),
+            bytes_out=self.bytes_out,
+            reason=reason,
+            attempt=self.delivery.attempt,
+            redelivered=self.delivery.redelivered,
+            waited_s=max(0.0, _age_s(envelope) - seconds),
+        )
+
+
+@dataclass
+class _Desk:
+    """Settles the messages of one queue, one delivery at a time, many at once."""
+
+    bus: Bus
+    stage: AnyStage
+    queue: str
+    terms: Terms
+    recent: "OrderedDict[UUID, None]" = field(default_factory=OrderedDict)
+
+    @property
+    def passing(self) -> tuple[type[Exception], ...]:
+        return (Retry, Busy, *self.terms.transient)
+
+    @property
+    def deadline_s(self) -> float:
+        return min(self.stage.deadline_s or self.terms.deadline_s, self.terms.deadline_s)
+
+    async def attend(self, taken: asyncio.Future[Subscription], leaving: asyncio.Event) -> None:
+        """Take from the queue until `leaving`; `taken` is told once that has begun, or why it cannot."""
+        prefetch = self.stage.prefetch or self.terms.prefetch
+        receiving = self.bus.transport.receive(
+            self.queue, self.receive, prefetch, self.terms.grace_s
+        )
+        try:
+            async with receiving as subscription:
+                taken.set_result(subscription)
+                await leaving.wait()
+        except Exception as error:
+            if taken.done():
+                raise
+            taken.set_exception(error)
+
+    async def receive(self, delivery: Delivery) -> None:
+        system = self.bus.transport.system
+        with processing(self.stage.name, self.queue, system, delivery.envelope, delivery.attempt):
+            try:
+                await self._settle(delivery)
+            except BusUnavailable:
+                return  # not settled: the broker delivers it again
+
+    async def _settle(self, delivery: Delivery) -> None:
+        report = _Report(self.stage.name, self.queue, delivery)
+        try:
+            await self._work(delivery, report)
+        except BusUnavailable:
+            raise
+        except Expired as error:
+            await self._note(report.settlement("expired", _reason(error)))
+            await delivery.ack()
+        except self.passing as error:
+            await self._again(delivery, report, error)
+        except Exception as error:  # noqa: BLE001  the one place: whatever a handler raises is a dead letter
+            await self._bury(delivery, report, error)
+
+    async def _work(self, delivery: Delivery, report: "_Report") -> None:
+        deadline = asyncio.timeout(self.deadline_s)
+        try:
+            async with deadline:
+                await self._handle(delivery, report)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise DeadlineExceeded(self.stage.name, self.deadline_s) from error
+        await delivery.ack()
+
+    async def _handle(self, delivery: Delivery, report: "_Report") -> None:
+        message = await self.bus.open(delivery.envelope, *self.stage.consumes)
+        report.message = message
+        if message.id not in self.recent:
+            outputs = [output async for output in self.stage.handle(message)]
+            stamped = _stamp(outputs, message.id, self.stage.name)
+            report.bytes_out = await self.bus.publish_all(stamped)
+            await self.terms.observe(report.settlement("done"))
+            self._remember(message.id)
+
+    async def _again(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
+        if isinstance(error, Retry) and delivery.attempt >= self.terms.attempts:
+            await self._bury(delivery, report, error)
+            return
+        doubled = 2 ** min(delivery.attempt - 1, MOST_DOUBLINGS)
+        delay_s = min(self.terms.retry_s * doubled, LONGEST_RETRY_S)
+        failed("retried", _reason(error), error)
+        await self._note(report.settlement("retried", _reason(error)))
+        await delivery.retry(delay_s, _reason(error))
+
+    async def _bury(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
+        failed("buried", _reason(error), error)
+        try:
+            await self.terms.observe(report.settlement("buried", _reason(error)))
+        except self.passing as unavailable:
+            await delivery.retry(LONGEST_RETRY_S, _reason(unavailable))
+            return
+        except BusUnavailable:
+            raise
+        except Exception:
+            log.exception("the end of a message of %s could not be noted", self.stage.name)
+        await delivery.bury(_reason(error), "".join(traceback.format_exception(error))[-8192:])
+
+    async def _note(self, settlement: Settlement) -> None:
+        """Tell the observer of what does not depend on its having noted it."""
+        try:
+            await self.terms.observe(settlement)
+        except Exception:
+            log.exception("the end of a message of %s could not be noted", self.stage.name)
+
+    def _remember(self, key: UUID) -> None:
+        self.recent[key] = None
+        if len(self.recent) > RECENT:
+            self.recent.popitem(last=False)
+
+
+def _stamp(outputs: Iterable[Message], parent: UUID, stage: str) -> list[Message]:
+    """Give each output its derived id; those of one topic are counted by themselves.
+
+    So a progress note more or less does not move the ids of the results.
+    """
+    counted: Counter[str] = Counter()
+    stamped = []
+    for output in outputs:
+        if output.id == UNSTAMPED:
+            index = counted[output.topic]
+            counted[output.topic] += 1
+            key = derived_id(parent, stage, output.topic, index)
+            output = output.model_copy(update={"id": key})
+        stamped.append(output)
+    return stamped
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:1024]
+
+
+def _age_s(envelope: Envelope) -> float:
+    """Return the seconds since an envelope was made, by its `ce-time`; 0 if that says nothing."""
+    try:
+        made = datetime.fromisoformat(envelope.headers.get("ce-time", ""))
+        return time.time() - made.timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
