@@ -26,6 +26,8 @@ OWN = {
     "review": "control.commands.review:app",
     "release": "control.commands.release:app",
     "device": "control.commands.device:app",
+    "dlq": "control.commands.dlq:app",
+    "keys": "control.commands.keys:app",
     "doctor": "control.commands.doctor:app",
     "demo": "control.demo:demo",
 }
@@ -37,6 +39,8 @@ SUMMARIES = {
     "review": "Approve or reject rehearsal sets that wait for a person.",
     "release": "List and show what went out to devices.",
     "device": "List devices and what they run.",
+    "dlq": "List, show, replay and purge dead letters.",
+    "keys": "Make, rotate and list the keys that seal message bodies.",
     "doctor": "Check this machine, the bus, the store and the workers.",
     "demo": "See it work, from data to a released model, in one process.",
     "up": "Run the whole system in one process.",

@@ -4,7 +4,8 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from bus.connect import connect
 from bus.errors import BusError, Unroutable
-from bus.transport import Transport
+from bus.seal import read_seal
+from bus.transport import QueueStatus, Transport
+from control.verbs.dead_letters import installed_queues
+from control.verbs.errors import Refused
 from schemas.flow import RehearsalRequested
 from schemas.settings import Settings
 from store.connect import open_store
@@ -25,6 +29,7 @@ PARTS = ("rdg-bus", "numpy", "pydantic", "aio-pika", "torch", "scikit-learn")
 FAIL_BYTES = 1 << 30
 WARN_BYTES = 5 << 30
 PATIENCE_S = 5.0
+START = "start `rdg up`, or `rdg worker` with its stages"
 
 
 class Check(BaseModel):
@@ -45,6 +50,7 @@ async def diagnose(settings: Settings) -> list[Check]:
         versions(),
         disk(settings.home),
         data(settings),
+        *await _guarded("keys", keys, settings, "correct RDG_KEYS, or unset it"),
         *await _guarded("store", store, settings, "check RDG_STORE and that the server runs"),
         *await _guarded("bus", bus, settings, "start `rdg up`, or check RDG_BUS and the broker"),
     ]
@@ -101,9 +107,18 @@ def data(settings: Settings) -> Check:
     return Check(name="data", status="ok", found=f"{folder}: {names or 'empty'}")
 
 
+async def keys(settings: Settings) -> list[Check]:
+    """Check that the keys that seal message bodies can be read, if there are any."""
+    seal = await asyncio.to_thread(read_seal, settings.keys, settings.sealing)
+    found = "not set: message bodies are not sealed"
+    if seal.keys:
+        found = f"{', '.join(key.id for key in seal.keys)}; RDG_SEALING {seal.sealing}"
+    return [Check(name="keys", status="ok", found=found)]
+
+
 async def store(settings: Settings) -> list[Check]:
     """Check that the store answers."""
-    async with open_store(settings.store_url) as opened:
+    async with open_store(settings.store_url, tls=settings.tls) as opened:
         begun = time.perf_counter()
         engine = await opened.ping()
     found = f"{engine} at {redacted(settings.store_url)}, {_ms_since(begun)}"
@@ -111,18 +126,38 @@ async def store(settings: Settings) -> list[Check]:
 
 
 async def bus(settings: Settings) -> list[Check]:
-    """Check that the bus answers, and that somebody has declared where jobs go."""
-    async with connect(settings.bus_url, settings.namespace) as transport:
+    """Check that the bus answers, that every queue is attended, and that there are no dead letters."""
+    async with connect(settings.bus_url, settings.namespace, settings.tls) as transport:
         begun = time.perf_counter()
-        are_declared = await _has_queue(transport)
+        queues = await _declared(transport)
     found = f"{redacted(settings.bus_url)}, {_ms_since(begun)}"
-    answers = Check(name="bus", status="ok", found=found)
-    if are_declared:
-        found = "queues are declared; the broker knows who attends them"
-        return [answers, Check(name="workers", status="ok", found=found)]
-    remedy = "start `rdg up`, or `rdg worker` with its stages"
-    nobody = Check(name="workers", status="fail", found="no queue takes jobs", remedy=remedy)
-    return [answers, nobody]
+    return [Check(name="bus", status="ok", found=found), workers(queues), dead_letters(queues)]
+
+
+def workers(queues: Mapping[str, QueueStatus]) -> Check:
+    """Check that somebody takes from each queue. One where nothing waits may be unused: a generator's, say."""
+    if not queues:
+        found = "no queue takes jobs"
+        return Check(name="workers", status="fail", found=found, remedy=START)
+    consumers = sum(each.receivers for each in queues.values())
+    unattended = {name: each.waiting for name, each in queues.items() if not each.receivers}
+    if not unattended:
+        found = f"{consumers} consumers of {len(queues)} queues"
+        return Check(name="workers", status="ok", found=found)
+    status: Literal["warn", "fail"] = (
+        "fail" if any(unattended.values()) or not consumers else "warn"
+    )
+    waiting = ", ".join(f"{name} ({count} wait)" for name, count in unattended.items())
+    return Check(name="workers", status=status, found=f"nobody attends {waiting}", remedy=START)
+
+
+def dead_letters(queues: Mapping[str, QueueStatus]) -> Check:
+    """Check that no message was given up."""
+    dead = [f"{each.dead} of {name}" for name, each in queues.items() if each.dead]
+    if not dead:
+        return Check(name="dead letters", status="ok", found="none")
+    remedy = "`rdg dlq list` shows why; `rdg dlq replay` tries again"
+    return Check(name="dead letters", status="warn", found=", ".join(dead), remedy=remedy)
 
 
 def redacted(url: str) -> str:
@@ -147,12 +182,20 @@ async def _guarded(
     return [Check(name=name, status="fail", found=found, remedy=remedy)]
 
 
-async def _has_queue(transport: Transport) -> bool:
+async def _declared(transport: Transport) -> dict[str, QueueStatus]:
+    """Return those queues of the pipeline that the bus has."""
+    found = {}
+    for queue in _known():
+        with suppress(Unroutable):
+            found[queue] = await transport.status(queue)
+    return found
+
+
+def _known() -> tuple[str, ...]:
     try:
-        await transport.depth(f"planning.{RehearsalRequested.topic}")
-    except Unroutable:
-        return False
-    return True
+        return installed_queues()
+    except Refused:  # this machine only submits; what it needs is that somebody takes that
+        return (f"planning.{RehearsalRequested.topic}",)
 
 
 def _ms_since(begun: float) -> str:

@@ -25,7 +25,7 @@ CODES: tuple[tuple[type[Exception], int, str, str], ...] = (
     (StoreUnavailable, 2, "store_unavailable", DOCTOR),
     (StoreError, 1, "store_error", DOCTOR),
     (BusUnavailable, 2, "bus_unavailable", DOCTOR),
-    (Busy, 2, "bus_busy", "try again later"),
+    (Busy, 1, "busy", "try again later"),
     (Unroutable, 1, "no_worker", "start one with `rdg up` or `rdg worker`"),
     (BusError, 1, "bus_error", DOCTOR),
     (TimeoutError, 3, "timeout", ""),

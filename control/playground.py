@@ -12,6 +12,7 @@ from pathlib import Path
 from bus.bus import Bus
 from bus.connect import connect
 from bus.errors import BusUnavailable
+from bus.seal import read_seal
 from schemas.settings import Settings
 from store.base import Store
 from store.connect import open_store
@@ -67,11 +68,12 @@ async def playground(settings: Settings) -> AsyncIterator[Playground]:
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Playground]:
     await _reachable(settings)
+    seal = await asyncio.to_thread(read_seal, settings.keys, settings.sealing)
     async with (
-        open_store(settings.store_url) as store,
-        connect(settings.bus_url, settings.namespace) as transport,
+        open_store(settings.store_url, tls=settings.tls) as store,
+        connect(settings.bus_url, settings.namespace, settings.tls) as transport,
     ):
-        yield Playground(Bus(transport, "rdg/demo", store), store, settings)
+        yield Playground(Bus(transport, "rdg/demo", store, seal=seal), store, settings)
 
 
 async def _reachable(settings: Settings) -> None:
@@ -79,7 +81,7 @@ async def _reachable(settings: Settings) -> None:
     deadline = time.monotonic() + START_S
     while True:
         try:
-            async with connect(settings.bus_url, settings.namespace):
+            async with connect(settings.bus_url, settings.namespace, settings.tls):
                 return
         except BusUnavailable:
             if time.monotonic() > deadline:

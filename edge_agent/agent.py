@@ -11,6 +11,7 @@ from bus.bus import Bus
 from bus.connect import connect
 from bus.errors import BusError
 from bus.tasks import tasks
+from bus.tracing import failed
 from edge_agent.backoff import pauses
 from edge_agent.errors import Invalid, NoModel, Refused
 from edge_agent.model import Answer, Model
@@ -20,6 +21,7 @@ from edge_agent.update import check
 from learning.samples import Samples
 from schemas.flow import ModelReleased
 from schemas.model import Manifest
+from schemas.tls import SYSTEM, Tls
 
 log = logging.getLogger("rdg.agent")
 
@@ -61,12 +63,12 @@ class Agent:
             raise NoModel(f"no version of {self.model} runs yet: wait for its first release")
         return running.predict(samples)
 
-    async def run(self, url: str, namespace: str = "rdg") -> None:
+    async def run(self, url: str, namespace: str = "rdg", tls: Tls = SYSTEM) -> None:
         """Follow releases on the bus at `url` for ever; without a bus, go on answering and try again."""
         waits = pauses()
         while True:
             try:
-                async with connect(url, namespace) as transport:
+                async with connect(url, namespace, tls) as transport:
                     await self.follow(Bus(transport, source=f"rdg/{self.device}"))
             except BusError as error:
                 wait_s = next(waits)
@@ -81,7 +83,7 @@ class Agent:
 
         """
         async with (
-            bus.follow(ModelReleased, route=self.model, since="newest") as releases,
+            bus.follow(ModelReleased, self.model, since="newest", stage="edge_agent") as releases,
             tasks() as group,
         ):
             log.info("agent %s follows model %s", self.device, self.model)
@@ -96,6 +98,7 @@ class Agent:
             model = await asyncio.to_thread(self._accepted, released)
         except Refused as error:
             log.warning("refused %s: %s", name, error)
+            failed("refused", str(error), error)
             self._reporter.report("refused", self.running, f"{name}: {error}"[:1024])
             return
         if model is None:

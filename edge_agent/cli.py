@@ -129,7 +129,8 @@ async def _until_told(agent: Agent, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with tasks() as group:
-        group.create_task(agent.run(settings.bus_url, settings.namespace), name="agent")
+        following = agent.run(settings.bus_url, settings.namespace, settings.tls)
+        group.create_task(following, name="agent")
         await stop.wait()
 
 

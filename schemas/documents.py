@@ -6,11 +6,24 @@ A document is replaced by compare-and-set on its `revision`, so that two writers
 
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from schemas.job import RehearsalSpec, Spec
-from schemas.model import Classes, Dtype, Fractions, PartRef, Provenance, Scores, Shape
+from schemas.job import Options, RehearsalSpec, Rejections, Spec
+from schemas.limits import MAX_ENTRIES, AtMost, Count, Ordinal
+from schemas.model import (
+    Classes,
+    Counts,
+    Digests,
+    Dtype,
+    Fractions,
+    Names,
+    PartRefs,
+    Provenance,
+    Scores,
+    Shape,
+)
 from schemas.names import ClassName, Digest, JobId, Name, run_of
 
 JobState = Literal[
@@ -56,27 +69,64 @@ class Document(BaseModel):
     indexes: ClassVar[tuple[str, ...]] = ()
 
     id: str = Field(min_length=1, max_length=128)
-    revision: int = Field(0, ge=0)
+    revision: Count = 0
     created: AwareDatetime = Field(default_factory=_now)
 
 
+class Checkpoint(BaseModel):
+    """Where fitting or training goes on, whoever does: `slice` begins with the part `digest`.
+
+    `left_by` is the id of the message whose slice left it: that message alone asks for `slice`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slice: Count
+    digest: Digest
+    left_by: UUID
+
+
+class Resumption(BaseModel):
+    """How often a job was asked for again while it stood at one place."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    at: str = Field(max_length=64)
+    count: Ordinal
+
+
 class Job(Document):
-    """A rehearsal or fitting job. `attempt` grows with each retry and keeps their ids apart."""
+    """A rehearsal or fitting job.
+
+    Attributes:
+        attempt: Grows with each retry and keeps their ids apart.
+        asked: When this attempt was asked for, by the clock of whoever asked; its deadline counts from here.
+        checkpoint: The newest of the fitting, or of the training.
+        resumed: What a watchdog or a restart has tried since the job last moved.
+        trace: The W3C traceparent of its submission, which all that it leads to belongs to; empty if nobody began one.
+        leftovers: Whether a worker that was late may have kept something after the attempt was over.
+
+    """
 
     collection: ClassVar[str] = "jobs"
-    indexes: ClassVar[tuple[str, ...]] = ("token", "model", "state")
+    indexes: ClassVar[tuple[str, ...]] = ("token", "model", "state", "leftovers")
 
     token: str = Field(max_length=128)
     model: Name
     spec: Spec
     state: JobState = "submitted"
     reason: str = Field("", max_length=4096)
-    attempt: int = Field(1, ge=1)
-    base: int | None = Field(None, ge=1)
-    fitted: dict[ClassName, Name] = Field(default_factory=dict)
-    rejected: dict[str, int] = Field(default_factory=dict)
-    result: str | None = None
+    attempt: Ordinal = 1
+    base: Ordinal | None = None
+    fitted: Annotated[dict[ClassName, Name], AtMost(MAX_ENTRIES)] = Field(default_factory=dict)
+    rejected: Rejections = Field(default_factory=dict)
+    result: str | None = Field(None, max_length=128)
     updated: datetime = Field(default_factory=_now)
+    asked: AwareDatetime = Field(default_factory=_now)
+    checkpoint: Checkpoint | None = None
+    resumed: Resumption | None = None
+    trace: str = Field("", max_length=64)
+    leftovers: Literal["none", "possible"] = "none"
 
     @property
     def is_over(self) -> bool:
@@ -102,9 +152,12 @@ class SamplePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     target: ClassName
-    count: int = Field(ge=0)
+    count: Count
     digest: Digest
-    size_bytes: int = Field(ge=0)
+    size_bytes: Count
+
+
+SampleParts = Annotated[tuple[SamplePart, ...], AtMost(MAX_ENTRIES)]
 
 
 class Dataset(Document):
@@ -116,8 +169,8 @@ class Dataset(Document):
     shape: Shape
     dtype: Dtype
     classes: Classes
-    train: tuple[SamplePart, ...]
-    test: tuple[SamplePart, ...] = ()
+    train: SampleParts
+    test: SampleParts = ()
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -138,11 +191,11 @@ class Fitted(Document):
     shape: Shape
     dtype: Dtype
     classes: Classes
-    options: dict[str, int | float | bool | str]
-    seed: int
-    data_digests: tuple[Digest, ...] = ()
+    options: Options
+    seed: int = Field(ge=0, lt=2**64)
+    data_digests: Digests = ()
     digest: Digest
-    size_bytes: int = Field(ge=0)
+    size_bytes: Count
 
 
 class RehearsalSet(Document):
@@ -154,14 +207,15 @@ class RehearsalSet(Document):
     job: JobId
     model: Name
     generator: Name
-    fitted: tuple[Name, ...]
-    parts: tuple[SamplePart, ...]
-    counts: dict[ClassName, int]
+    fitted: Names
+    parts: SampleParts
+    counts: Counts
     mean_confidence: Fractions
     balance: float = Field(ge=0, le=1)
-    distances: dict[ClassName, float] = Field(default_factory=dict)
+    distances: Annotated[dict[ClassName, float], AtMost(MAX_ENTRIES)] = Field(default_factory=dict)
     status: Literal["collected", "approved", "deleted"] = "collected"
-    reviewer: str = ""
+    reviewer: str = Field("", max_length=128)
+    reason: str = Field("", max_length=1024)
 
 
 class ModelVersion(Document):
@@ -171,19 +225,19 @@ class ModelVersion(Document):
     indexes: ClassVar[tuple[str, ...]] = ("model", "run")
 
     model: Name
-    number: int = Field(ge=1)
+    number: Ordinal
     run: str = Field(max_length=128)
-    base: int | None = None
-    architecture: str
+    base: Ordinal | None = None
+    architecture: str = Field(max_length=512)
     shape: Shape
     dtype: Dtype
     classes: Classes
-    parts: tuple[PartRef, ...]
+    parts: PartRefs
     scores: Scores
     before: Scores | None = None
     provenance: Provenance
     status: Literal["candidate", "released", "refused"]
-    reason: str = ""
+    reason: str = Field("", max_length=4096)
 
 
 class Model(Document):
@@ -191,7 +245,7 @@ class Model(Document):
 
     collection: ClassVar[str] = "models"
 
-    released: int | None = None
+    released: Count | None = None
 
 
 class Device(Document):
@@ -201,9 +255,9 @@ class Device(Document):
     indexes: ClassVar[tuple[str, ...]] = ("model",)
 
     model: Name
-    version: int | None
+    version: Ordinal | None
     state: Annotated[str, Field(max_length=32)]
-    reason: str = ""
+    reason: str = Field("", max_length=1024)
     reported: datetime
 
 

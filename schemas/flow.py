@@ -1,33 +1,38 @@
 """The messages, in flow order. workers/pipeline.py says who takes and who makes each."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
 from schemas.arrays import Probabilities, Samples, Scores
-from schemas.job import Options
+from schemas.job import Options, Rejections
+from schemas.limits import MAX_PART_BYTES, AtMost, Count, Ordinal
 from schemas.message import JobMessage, Message
-from schemas.model import Classes, Fractions, Frozen, Manifest, PartRef
+from schemas.model import Classes, Counts, Fractions, Frozen, Manifest, PartRefs
 from schemas.model import Scores as ModelScores
 from schemas.names import ClassName, Digest, Name
 
 MAX_SHARDS = 10_000
+
+PartBytes = Annotated[bytes, Field(max_length=MAX_PART_BYTES)]
 
 
 class Order(Frozen):
     """One shard of a job: so many samples of one class from one fitted generator.
 
     `seed` follows from the job's seed, the class and the shard, so the samples do not depend on who makes them.
+    When the shard arrives, shard + `window` is asked for; of an order without one, all were asked for at once.
     """
 
     shard: int = Field(ge=0, lt=MAX_SHARDS)
     shards: int = Field(ge=1, le=MAX_SHARDS)
+    window: int = Field(MAX_SHARDS, ge=1, le=MAX_SHARDS)
     generator: Name
     fitted: Name
     target: ClassName
     count: int = Field(ge=1, le=100_000)
     seed: int = Field(ge=0, lt=2**64)
-    options: Options = Field(default_factory=dict, max_length=64)
+    options: Options = Field(default_factory=dict)
 
 
 class RehearsalRequested(JobMessage):
@@ -45,7 +50,7 @@ class FittingRequested(JobMessage):
     topic: ClassVar[str] = "fitting.requested.v1"
     routed_by: ClassVar[str] = "generator"
     generator: Name
-    slice: int = Field(0, ge=0)
+    slice: Count = 0
     checkpoint: Digest | None = None
     spent: Digest | None = None
 
@@ -113,14 +118,14 @@ class SamplesLabelled(JobMessage):
     samples: Samples
     probabilities: Probabilities
     confidence: Scores
-    rejected: dict[str, int] = Field(max_length=16)
+    rejected: Rejections
 
 
 class RehearsalSetReady(JobMessage):
     """All shards are in; the figures that the review goes by."""
 
     topic: ClassVar[str] = "rehearsal.set.ready.v1"
-    counts: dict[ClassName, int]
+    counts: Counts
     mean_confidence: Fractions
     balance: float = Field(ge=0, le=1)
 
@@ -138,7 +143,7 @@ class TrainingRequested(JobMessage):
     """Train, or go on training, for one slice. `checkpoint` and `spent` as in FittingRequested."""
 
     topic: ClassVar[str] = "training.requested.v1"
-    slice: int = Field(0, ge=0)
+    slice: Count = 0
     checkpoint: Digest | None = None
     spent: Digest | None = None
 
@@ -147,10 +152,10 @@ class ModelTrained(JobMessage):
     """A candidate, with its scores and those of the version it came from."""
 
     topic: ClassVar[str] = "model.trained.v1"
-    base: int | None = Field(None, ge=1)
+    base: Ordinal | None = None
     architecture: str = Field(max_length=512)
     classes: Classes
-    parts: tuple[PartRef, ...]
+    parts: PartRefs
     scores: ModelScores
     before: ModelScores | None = None
 
@@ -161,17 +166,21 @@ class ModelReleased(Message):
     topic: ClassVar[str] = "model.released.v1"
     delivery: ClassVar[Literal["log"]] = "log"
     routed_by: ClassVar[str] = "manifest.model"
+    sealed: ClassVar[bool] = (
+        False  # devices read it and have no keys: one stolen would open everything
+    )
     manifest: Manifest
-    parts: dict[Digest, bytes] = Field(max_length=64)
+    parts: Annotated[dict[Digest, PartBytes], AtMost(64)]
 
 
 class DeviceReported(Message):
     """What a device runs now, or why it refused a release."""
 
     topic: ClassVar[str] = "device.reported.v1"
+    sealed: ClassVar[bool] = False  # a device has no keys
     device: Name
     model: Name
-    version: int | None = Field(None, ge=1)
+    version: Ordinal | None = None
     state: Literal["running", "refused"]
     reason: str = Field("", max_length=1024)
     at: AwareDatetime
@@ -182,6 +191,7 @@ class Progress(JobMessage):
 
     topic: ClassVar[str] = "progress.v1"
     delivery: ClassVar[Literal["log"]] = "log"
+    sealed: ClassVar[bool] = False  # whoever may only watch needs no keys; nothing goes by it
     stage: Name
     state: Name
     done: float = Field(ge=0)

@@ -4,13 +4,29 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.limits import AtMost, Count, Ordinal
 from schemas.model import Classes
-from schemas.names import ClassName, Name
+from schemas.names import Name
 
-Options = dict[Name, int | float | bool | str]
+Option = (
+    Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    | float
+    | bool
+    | Annotated[str, Field(max_length=1024)]
+)
+
+Options = Annotated[dict[Name, Option], AtMost(64)]
 """A generator's own options; the generator checks them."""
 
+Rejections = Annotated[dict[Annotated[str, Field(max_length=64)], Count], AtMost(16)]
+"""How many samples were not kept, for each reason of learning/selection.py."""
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+Deadline = Annotated[
+    float | None,
+    Field(gt=0, le=366 * 86_400, description="Seconds after which a job that is not over fails."),
+]
 
 
 class Asked(BaseModel):
@@ -31,7 +47,9 @@ class Review(Asked):
     """Who decides on a rehearsal set: a policy by thresholds, or a person."""
 
     mode: Literal["policy", "manual"] = "policy"
-    min_count: int = Field(1, ge=0, description="Least number of samples of every class asked for.")
+    min_count: int = Field(
+        1, ge=0, le=1_000_000, description="Least number of samples of every class asked for."
+    )
     min_mean_confidence: float = Field(0.0, ge=0, le=1)
     min_balance: float = Field(
         0.0, ge=0, le=1, description="Smallest class count over the largest."
@@ -73,7 +91,7 @@ class RehearsalSpec(Asked):
     new_data: Name
     new_classes: Classes = Field((), description="Of the new data, only these classes; empty: all.")
     generator: Name | None = None
-    options: Options = Field(default_factory=dict, max_length=64)
+    options: Options = Field(default_factory=dict)
     classes: Classes = ()
     count: int = Field(200, ge=1, le=1_000_000)
     fit_new: bool = True
@@ -82,13 +100,14 @@ class RehearsalSpec(Asked):
     training: Training = Training()
     gates: Gates = Gates()
     architecture: str | None = Field(None, max_length=512, description="For a first version only.")
-    base: int | None = Field(
-        None, ge=1, description="Version to start from; default the released one."
+    base: Ordinal | None = Field(
+        None, description="Version to start from; default the released one."
     )
     from_scratch: bool = Field(False, description="Start from fresh weights, whatever came before.")
     release: bool = Field(True, description="False keeps the candidate without releasing it.")
     probe: Name | None = Field(None, description="Data set whose test split gives the scores.")
     seed: Seed = 0
+    deadline_s: Deadline = None
 
     @model_validator(mode="after")
     def _classes_need_a_generator(self) -> Self:
@@ -106,10 +125,11 @@ class FitSpec(Asked):
     model: Name
     generator: Name
     data: Name
-    classes: tuple[ClassName, ...] = Field((), max_length=10_000, description="Empty: all.")
-    options: Options = Field(default_factory=dict, max_length=64)
+    classes: Classes = Field((), description="Empty: all.")
+    options: Options = Field(default_factory=dict)
     delete_originals: bool = False
     seed: Seed = 0
+    deadline_s: Deadline = None
 
 
 Spec = Annotated[RehearsalSpec | FitSpec, Field(discriminator="kind")]

@@ -4,7 +4,7 @@ Every write may be repeated: inserting an id that is there changes nothing, a pa
 member arrives at a gate once. Nothing reads a whole collection.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeVar
@@ -15,8 +15,8 @@ from store.errors import Conflict
 D = TypeVar("D", bound=Document)
 
 MAX_PAGE = 1000
+EACH_PAGE = 100  # parsed, a document is ten times its text
 MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
-MAX_PART_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,22 @@ class Store(Protocol):
         """
         ...
 
-    async def arrive(self, gate: str, member: int, value: str, expected: int) -> Arrivals:
-        """Note that `member` (0 to expected - 1) is in, in one atomic step.
+    async def count(self, kind: type[Document], **equal: str) -> int:
+        """Return how many documents have these values, of fields as in `find`."""
+        ...
 
-        A member that arrives again keeps its first value and is told how things stand now, so whoever repeats the
-        last arrival also finds the gate complete. Another member is a ValueError.
+    async def arrive(self, gate: str, member: int, value: str, expected: int) -> Arrivals:
+        """Note that `member` (0 to expected - 1) is in, and return how things stand after that.
+
+        Whoever comes last finds the gate complete; of some that come at the same time, several may. A member that
+        arrives again keeps its first value, so whoever repeats the last arrival also finds the gate complete. Another
+        member is a ValueError.
 
         """
+        ...
+
+    async def arrived(self, gate: str) -> set[int]:
+        """Return the members of a gate that are in."""
         ...
 
     async def close_gate(self, gate: str) -> None:
@@ -141,3 +150,12 @@ async def change(
             return await store.replace(changed)
         except Conflict:
             continue
+
+
+async def each(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
+    """Yield all documents with these values, newest first, page by page; see Store.find."""
+    page = await store.find(kind, limit=EACH_PAGE, before=None, **equal)
+    while page:
+        for document in page:
+            yield document
+        page = await store.find(kind, limit=EACH_PAGE, before=page[-1], **equal)

@@ -18,7 +18,9 @@ class CachedParts:
         self.replace = store.replace
         self.delete = store.delete
         self.find = store.find
+        self.count = store.count
         self.arrive = store.arrive
+        self.arrived = store.arrived
         self.close_gate = store.close_gate
         self.tally = store.tally
         self.tallies = store.tallies

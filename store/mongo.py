@@ -7,13 +7,13 @@ A document is a record of its id, revision, time, the fields it is searched by, 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo import DESCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -24,6 +24,7 @@ from pymongo.errors import (
 )
 
 from schemas.documents import DOCUMENTS, Document
+from schemas.tls import SYSTEM, Tls
 from store.base import Arrivals, digest_of
 from store.errors import Damaged, NotFound, StoreError, StoreUnavailable
 from store.mongo_parts import MongoParts
@@ -54,31 +55,37 @@ _ESCAPES = str.maketrans({character: f"%{ord(character):02X}" for character in "
 class MongoStore:
     """See Store."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Record]", hosts: str) -> None:
+    def __init__(self, database: "AsyncIOMotorDatabase[Record]", hosts: str, tls: Tls) -> None:
         self._database = database
         self._hosts = hosts
-        self._gates = database["gates"]
+        self._tls = tls
+        self._arrivals = database["arrivals"]
         self._tallies = database["tallies"]
         self._parts = MongoParts(database)
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str) -> AsyncIterator[Self]:
+    async def connect(cls, url: str, tls: Tls = SYSTEM) -> AsyncIterator[Self]:
         """Connect to the database that the URL names, by default "rdg"; closed at the end.
 
+        Args:
+            url: `mongodb://user:password@host:port/database`.
+            tls: With its files set, the connection is encrypted and the server's name is checked, whatever the URL
+                says. Read once: a new certificate needs a new start.
+
         Raises:
-            StoreUnavailable: No server answers within ANSWER_S.
+            StoreUnavailable: No server answers within ANSWER_S, or none that is trusted; or a file cannot be used.
             StoreError: The URL is not one of MongoDB's, or the server refuses the user.
 
         """
-        client = _client(url)
+        client = _client(url, await _tls_options(tls))
         try:
             hosts = urlsplit(url).netloc.rpartition("@")[2]  # without user and password
-            store = cls(client.get_default_database(DEFAULT_DATABASE), hosts)
+            store = cls(client.get_default_database(DEFAULT_DATABASE), hosts, tls)
             await store._set_up()
             yield store
         finally:
-            client.close()
+            await asyncio.to_thread(client.close)  # it says goodbye, and waits for the answer
 
     async def insert(self, document: Document) -> bool:
         """See Store.insert."""
@@ -133,29 +140,37 @@ class MongoStore:
             records = await found.sort(NEWEST_FIRST).limit(limit).to_list(None)
         return [read_document(kind, record["_id"], record["body"]) for record in records]
 
+    async def count(self, kind: type[Document], **equal: str) -> int:
+        """See Store.count."""
+        check_search(kind, 1, equal)
+        with self._translated():
+            return int(await self._collection(kind).count_documents(equal))
+
     async def arrive(self, gate: str, member: int, value: str, expected: int) -> Arrivals:
         """See Store.arrive."""
         check_member(member, expected)
-        field = f"values.{member}"
-        first = {"$ifNull": [f"${field}", {"$literal": value}]}
-        count = {"$size": {"$objectToArray": "$values"}}
-        complete = {"$cond": [{"$gte": [count, expected]}, "$values", None]}
+        expected_here = {"gate": gate, "member": {"$lt": expected}}
         with self._translated():
-            record = await self._gates.find_one_and_update(
-                {"_id": gate},
-                [{"$set": {field: first}}],
-                {"count": count, "values": complete},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        values = record["values"]
-        in_order = [values[str(place)] for place in range(expected)] if values else None
-        return Arrivals(record["count"], in_order)
+            with suppress(DuplicateKeyError):
+                await self._arrivals.insert_one({"gate": gate, "member": member, "value": value})
+            # Whoever comes last finds all others in: it looks after its own arrival is kept.
+            count = await self._arrivals.count_documents(expected_here)
+            if count < expected:
+                return Arrivals(count, None)
+            found = self._arrivals.find(expected_here, {"value": True}).sort("member", ASCENDING)
+            values = [record["value"] for record in await found.to_list(None)]
+        return Arrivals(len(values), values if len(values) == expected else None)
+
+    async def arrived(self, gate: str) -> set[int]:
+        """See Store.arrived."""
+        with self._translated():
+            found = self._arrivals.find({"gate": gate}, {"member": True, "_id": False})
+            return {record["member"] for record in await found.to_list(None)}
 
     async def close_gate(self, gate: str) -> None:
         """See Store.close_gate."""
         with self._translated():
-            await self._gates.delete_one({"_id": gate})
+            await self._arrivals.delete_many({"gate": gate})
 
     async def tally(self, key: str, amounts: Mapping[str, float]) -> None:
         """See Store.tally."""
@@ -204,6 +219,8 @@ class MongoStore:
     async def _set_up(self) -> None:
         with self._translated():
             await self._parts.set_up()
+            by_member = [("gate", ASCENDING), ("member", ASCENDING)]
+            await self._arrivals.create_indexes([IndexModel(by_member, unique=True)])
             for kind in DOCUMENTS:
                 fields: list[list[str]] = [[], *([field] for field in kind.indexes)]
                 await self._collection(kind).create_indexes(
@@ -219,15 +236,34 @@ class MongoStore:
         try:
             yield
         except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+            remedy = self._tls.remedy(str(error), "RDG_STORE") if self._tls.is_set else ""
             raise StoreUnavailable(
-                f"RDG_STORE: no MongoDB server answers at {self._hosts}: check the address and that it runs"
+                f"RDG_STORE: no MongoDB server answers at {self._hosts}: "
+                f"{remedy or 'check the address and that it runs'}"
             ) from error
         except (PyMongoError, BSONError) as error:
             reason = str(error).partition(", full error")[0]
             raise StoreError(f"RDG_STORE: MongoDB at {self._hosts} refuses: {reason}") from error
 
 
-def _client(url: str) -> "AsyncIOMotorClient[Record]":
+async def _tls_options(tls: Tls) -> dict[str, Any]:
+    """Return the driver's options, which win over the URL's."""
+    if not tls.is_set:
+        return {}
+    try:
+        await asyncio.to_thread(tls.context)  # says what is wrong with a file, as the bus does
+    except ValueError as error:
+        raise StoreUnavailable(str(error)) from None
+    return {
+        "tls": True,
+        "tlsCAFile": str(tls.ca) if tls.ca else None,
+        "tlsCertificateKeyFile": str(tls.certificate) if tls.certificate else None,
+        "tlsAllowInvalidCertificates": False,
+        "tlsAllowInvalidHostnames": False,
+    }
+
+
+def _client(url: str, options: Mapping[str, Any]) -> "AsyncIOMotorClient[Record]":
     """Return a client that has not connected yet."""
     try:
         return AsyncIOMotorClient(
@@ -238,6 +274,7 @@ def _client(url: str) -> "AsyncIOMotorClient[Record]":
             serverSelectionTimeoutMS=ANSWER_S * 1000,
             connectTimeoutMS=ANSWER_S * 1000,
             socketTimeoutMS=SILENCE_S * 1000,
+            **options,
         )
     except (ConfigurationError, ValueError):
         # What was wrong may hold the password: it is not shown.

@@ -53,14 +53,22 @@ class MongoParts:
         )
 
     async def put(self, digest: str, data: bytes, owner: str) -> None:
-        """Claim a part, and upload it unless it is kept already."""
-        claim = {"owner": owner, "digest": digest}
-        await self._claims.update_one(claim, {"$set": {"ending": False}}, upsert=True)
+        """Claim a part, and upload it unless it is kept already.
+
+        What was uploaded is claimed once more: its owner may have dropped the claim just before the upload began, and
+        a part without a claim would stay for ever.
+        """
+        await self._claim(digest, owner)
         touched = await self._files.update_one(
             {"filename": digest, "state": "kept"}, {"$set": {"touched": ObjectId()}}
         )
         if not touched.matched_count:
             await self._upload(digest, data, owner)
+            await self._claim(digest, owner)
+
+    async def _claim(self, digest: str, owner: str) -> None:
+        claim = {"owner": owner, "digest": digest}
+        await self._claims.update_one(claim, {"$set": {"ending": False}}, upsert=True)
 
     async def get(self, digest: str) -> bytes | None:
         """Return what is kept under a digest."""

@@ -166,6 +166,14 @@ class SqliteStore:
         )
         return [read_document(kind, *row) for row in await self._run(query, *values, limit)]
 
+    async def count(self, kind: type[Document], **equal: str) -> int:
+        """See Store.count."""
+        check_search(kind, 1, equal)
+        conditions = ["kind = ?", *(f"{_indexed(field)} = ?" for field in equal)]
+        query = f"SELECT count(*) FROM documents WHERE {' AND '.join(conditions)}"  # noqa: S608 (only names of indexes)
+        ((count,),) = await self._run(query, kind.collection, *equal.values())
+        return int(count)
+
     async def arrive(self, gate: str, member: int, value: str, expected: int) -> Arrivals:
         """See Store.arrive."""
         check_member(member, expected)
@@ -173,13 +181,23 @@ class SqliteStore:
             await self._execute(
                 "INSERT INTO gates VALUES (?, ?, ?) ON CONFLICT DO NOTHING", gate, member, value
             )
+            ((count,),) = await self._execute(
+                "SELECT count(*) FROM gates WHERE gate = ? AND member < ?", gate, expected
+            )
+            if count < expected:
+                return Arrivals(count, None)
             arrived = await self._execute(
                 "SELECT value FROM gates WHERE gate = ? AND member < ? ORDER BY member",
                 gate,
                 expected,
             )
-        values = [first for (first,) in arrived]
-        return Arrivals(len(values), values if len(values) == expected else None)
+        return Arrivals(count, [first for (first,) in arrived])
+
+    async def arrived(self, gate: str) -> set[int]:
+        """See Store.arrived."""
+        return {
+            member for (member,) in await self._run("SELECT member FROM gates WHERE gate = ?", gate)
+        }
 
     async def close_gate(self, gate: str) -> None:
         """See Store.close_gate."""

@@ -9,12 +9,14 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
 from pymongo import MongoClient
 
+from tests.servers.certificates import Certificates, issue
 from tests.servers.mongodb import MongoNode, mongodb
 from tests.servers.process import ServerMissingError, ServerProcess
 from tests.servers.rabbitmq import RabbitNode, rabbitmq
@@ -58,6 +60,32 @@ def mongo_url(mongo_node: MongoNode) -> Iterator[str]:
     mongo_node.start()
     with MongoClient[dict[str, object]](mongo_node.url) as client:
         client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What the servers with TLS and their clients show each other."""
+    return issue(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def amqps_url(
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Address of a broker that speaks TLS alone and asks for a client's certificate."""
+    run = partial(rabbitmq, certificates=certificates)
+    with _server(run, tmp_path_factory.mktemp("rabbitmq-tls")) as node:
+        yield node.url
+
+
+@pytest.fixture(scope="session")
+def mongo_tls_url(
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Address of a database of a server that speaks TLS alone and asks for a client's certificate."""
+    run = partial(mongodb, certificates=certificates)
+    with _server(run, tmp_path_factory.mktemp("mongodb-tls")) as node:
+        yield node.database_url("rdg")
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,11 @@ from typer import Argument, Option
 from control.arguments import parse_classes
 from schemas.job import FitSpec, Gates, RehearsalSpec, Training
 
+Fields = dict[str, Any]
+"""Fields of a specification, before the schema has checked them."""
 
-def given(**values: Any) -> dict[str, Any]:
+
+def given(**values: Any) -> Fields:
     """Return the values that were given."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -74,6 +77,7 @@ FromScratch = Annotated[
     ),
 ]
 Seed = Annotated[int | None, Option(help=help_of(FitSpec, "seed", "Same seed, same result."))]
+Deadline = Annotated[float | None, Option("--deadline", help=help_of(FitSpec, "deadline_s"), min=0)]
 Token = Annotated[
     str, Option("--submit-token", help="Your name for this request: repeating it does it once.")
 ]

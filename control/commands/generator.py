@@ -7,7 +7,7 @@ import typer
 from control.arguments import parse_options
 from control.commands import flags
 from control.commands.flags import classes_of, given
-from control.commands.submission import Patience, submit
+from control.commands.submission import PatienceFlags, submit
 from control.output import Columns, note, print_all
 from control.session import Session, noun, verb
 from control.verbs import generators
@@ -43,9 +43,10 @@ async def fit(
         bool, typer.Option("--delete-originals", help="Delete the data set once it is fitted.")
     ] = False,
     seed: flags.Seed = None,
+    deadline_s: flags.Deadline = None,
     token: flags.Token = "",
-    wait: flags.Wait = False,
-    timeout_s: flags.Timeout = None,
+    *,
+    patience: PatienceFlags,
 ) -> None:
     """Fit a generator, so that jobs of the model can rehearse these classes without their data."""
     fields = given(
@@ -56,8 +57,9 @@ async def fit(
         options=parse_options(option or []),
         delete_originals=delete_originals,
         seed=seed,
+        deadline_s=deadline_s,
     )
-    await submit(session, FitSpec.model_validate(fields), token, Patience(wait, timeout_s))
+    await submit(session, FitSpec.model_validate(fields), token, patience)
 
 
 @verb(app, "list", example="rdg generator list --model digits")

@@ -6,10 +6,16 @@ import typer
 
 from control.arguments import parse_options
 from control.commands import flags
-from control.commands.flags import JobArgument, classes_of, given, help_of
-from control.commands.submission import Patience, check_result, follow_up, submit, to_the_end
+from control.commands.flags import Fields, JobArgument, classes_of, given, help_of
+from control.commands.submission import (
+    PatienceFlags,
+    check_result,
+    follow_up,
+    submit,
+    to_the_end,
+)
 from control.output import Columns, described, note, print_all, print_one
-from control.session import Session, noun, verb
+from control.session import Group, Session, noun, verb
 from control.verbs import jobs, watching
 from schemas.documents import Job, JobState
 from schemas.flow import Progress
@@ -29,16 +35,8 @@ COLUMNS: Columns[Job] = {
 }
 
 
-@verb(
-    app,
-    "submit",
-    example="rdg job submit --model digits --generator gmm --classes 0-4 --new-data five-to-nine --count 200",
-)
-async def submit_(
-    session: Session,
-    model: flags.Model,
-    new_data: Annotated[str, typer.Option(help="Data set to learn.")],
-    new_classes: flags.NewClasses = None,
+def _rehearsed(
+    *,
     generator: flags.GeneratorName = None,
     option: flags.GeneratorOptions = None,
     classes: Annotated[
@@ -52,52 +50,93 @@ async def submit_(
     min_confidence: Annotated[
         float | None, typer.Option(help=help_of(Filter, "min_confidence"))
     ] = None,
-    review: Annotated[
-        str | None, typer.Option(help=help_of(Review, "mode", "Who decides: policy or manual."))
-    ] = None,
-    min_count: Annotated[int | None, typer.Option(help=help_of(Review, "min_count"))] = None,
-    min_balance: Annotated[float | None, typer.Option(help=help_of(Review, "min_balance"))] = None,
-    epochs: flags.Epochs = None,
-    lr: flags.LearningRate = None,
-    batch_size: flags.BatchSize = None,
-    distillation: flags.Distillation = None,
-    max_forgetting: flags.MaxForgetting = None,
-    min_accuracy: flags.MinAccuracy = None,
-    probe: flags.Probe = None,
-    base: Annotated[
-        int | None, typer.Option(help="Version to start from. [default: the released one]")
-    ] = None,
-    architecture: flags.Architecture = None,
-    from_scratch: flags.FromScratch = False,
-    no_release: flags.NoRelease = False,
-    seed: flags.Seed = None,
-    token: flags.Token = "",
-    wait: flags.Wait = False,
-    timeout_s: flags.Timeout = None,
-) -> None:
-    """Teach a model new data while it rehearses what it knows. Prints the job's id."""
-    fields = given(
-        model=model,
-        new_data=new_data,
-        new_classes=classes_of(new_classes),
+) -> Fields:
+    return given(
         generator=generator,
         options=parse_options(option or []),
         classes=classes_of(classes),
         count=count,
         fit_new=not no_fit_new,
         filter=given(min_confidence=min_confidence),
-        review=given(mode=review, min_count=min_count, min_balance=min_balance),
-        training=given(epochs=epochs, lr=lr, batch_size=batch_size, distillation=distillation),
-        gates=given(max_forgetting=max_forgetting, min_accuracy=min_accuracy),
+    )
+
+
+def _review(
+    *,
+    review: Annotated[
+        str | None, typer.Option(help=help_of(Review, "mode", "Who decides: policy or manual."))
+    ] = None,
+    min_count: Annotated[int | None, typer.Option(help=help_of(Review, "min_count"))] = None,
+    min_balance: Annotated[float | None, typer.Option(help=help_of(Review, "min_balance"))] = None,
+) -> Fields:
+    return given(mode=review, min_count=min_count, min_balance=min_balance)
+
+
+def _training(
+    *,
+    epochs: flags.Epochs = None,
+    lr: flags.LearningRate = None,
+    batch_size: flags.BatchSize = None,
+    distillation: flags.Distillation = None,
+) -> Fields:
+    return given(epochs=epochs, lr=lr, batch_size=batch_size, distillation=distillation)
+
+
+def _gates(
+    *, max_forgetting: flags.MaxForgetting = None, min_accuracy: flags.MinAccuracy = None
+) -> Fields:
+    return given(max_forgetting=max_forgetting, min_accuracy=min_accuracy)
+
+
+def _start(
+    *,
+    base: Annotated[
+        int | None, typer.Option(help="Version to start from. [default: the released one]")
+    ] = None,
+    architecture: flags.Architecture = None,
+    from_scratch: flags.FromScratch = False,
+) -> Fields:
+    return given(base=base, architecture=architecture, from_scratch=from_scratch)
+
+
+@verb(
+    app,
+    "submit",
+    example="rdg job submit --model digits --generator gmm --classes 0-4 --new-data five-to-nine --count 200",
+)
+async def submit_(
+    session: Session,
+    *,
+    model: flags.Model,
+    new_data: Annotated[str, typer.Option(help="Data set to learn.")],
+    new_classes: flags.NewClasses = None,
+    rehearsed: Annotated[Fields, Group(_rehearsed)],
+    review: Annotated[Fields, Group(_review)],
+    training: Annotated[Fields, Group(_training)],
+    gates: Annotated[Fields, Group(_gates)],
+    probe: flags.Probe = None,
+    start: Annotated[Fields, Group(_start)],
+    no_release: flags.NoRelease = False,
+    seed: flags.Seed = None,
+    deadline_s: flags.Deadline = None,
+    token: flags.Token = "",
+    patience: PatienceFlags,
+) -> None:
+    """Teach a model new data while it rehearses what it knows. Prints the job's id."""
+    fields = given(
+        model=model,
+        new_data=new_data,
+        new_classes=classes_of(new_classes),
+        review=review,
+        training=training,
+        gates=gates,
         probe=probe,
-        base=base,
-        architecture=architecture,
-        from_scratch=from_scratch,
         release=not no_release,
         seed=seed,
+        deadline_s=deadline_s,
     )
-    spec = RehearsalSpec.model_validate(fields)
-    await submit(session, spec, token, Patience(wait, timeout_s))
+    spec = RehearsalSpec.model_validate({**fields, **rehearsed, **start})
+    await submit(session, spec, token, patience)
 
 
 @verb(app, "list", example="rdg job list --state failed --limit 10")
@@ -158,13 +197,11 @@ async def cancel(session: Session, job: JobArgument) -> None:
 
 
 @verb(app, "retry", example="rdg job retry j-1a2b3c4d5e6f")
-async def retry(
-    session: Session, job: JobArgument, wait: flags.Wait = False, timeout_s: flags.Timeout = None
-) -> None:
+async def retry(session: Session, job: JobArgument, patience: PatienceFlags) -> None:
     """Ask again for a job that failed, was cancelled or was rejected."""
     async with session.connections() as (store, bus):
         asked = await jobs.retry(store, bus, job)
-        await follow_up(session, store, bus, asked, Patience(wait, timeout_s))
+        await follow_up(session, store, bus, asked, patience)
 
 
 def print_step(step: Progress) -> None:

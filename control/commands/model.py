@@ -7,7 +7,7 @@ import typer
 from control.arguments import parse_options
 from control.commands import flags
 from control.commands.flags import classes_of, given
-from control.commands.submission import Patience, submit
+from control.commands.submission import PatienceFlags, submit
 from control.output import Columns, described, print_all, print_one
 from control.session import Session, noun, verb
 from control.verbs import models
@@ -58,8 +58,8 @@ async def train(
     no_release: flags.NoRelease = False,
     seed: flags.Seed = None,
     token: flags.Token = "",
-    wait: flags.Wait = False,
-    timeout_s: flags.Timeout = None,
+    *,
+    patience: PatienceFlags,
 ) -> None:
     """Train a model on a data set without rehearsal: how its first version is made.
 
@@ -80,7 +80,7 @@ async def train(
         seed=seed,
     )
     spec = RehearsalSpec.model_validate(fields)
-    await submit(session, spec, token, Patience(wait, timeout_s))
+    await submit(session, spec, token, patience)
 
 
 @verb(app, "list", example="rdg model list")

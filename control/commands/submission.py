@@ -1,12 +1,15 @@
 """What the verbs that make a job have in common: submit it, and wait for it if asked to."""
 
+import asyncio
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 from bus.bus import Bus
+from control.commands import flags
 from control.output import note, print_one
-from control.session import Session
+from control.session import Group, Session
 from control.verbs import jobs, models
 from control.verbs.errors import Refused
 from schemas.documents import Job
@@ -20,6 +23,15 @@ class Patience:
 
     wait: bool
     timeout_s: float | None
+
+
+def _patience(*, wait: flags.Wait = False, timeout_s: flags.Timeout = None) -> Patience:
+    if timeout_s is not None and not wait:
+        raise typer.BadParameter("--timeout says how long to --wait: give both, or neither")
+    return Patience(wait, timeout_s)
+
+
+PatienceFlags = Annotated[Patience, Group(_patience)]
 
 
 async def submit(session: Session, spec: Spec, token: str, patience: Patience) -> None:
@@ -47,8 +59,12 @@ async def to_the_end(store: Store, bus: Bus, key: str, timeout_s: float | None) 
     """Show a job's progress until it is over, say how it ended, and return it."""
     from control.progress_bars import job_bars
 
-    with job_bars() as show:
-        job = await jobs.wait(store, bus, key, timeout_s, show)
+    try:
+        with job_bars() as show:
+            job = await jobs.wait(store, bus, key, timeout_s, show)
+    except asyncio.CancelledError:  # Ctrl-C
+        note(f"{key} goes on; see it with: rdg job watch {key}, end it with: rdg job cancel {key}")
+        raise
     if job.state == "completed":
         seconds = (job.updated - job.created).total_seconds()
         note(f"{job.id} completed after {seconds:.0f} s: {await _result(store, job)}")

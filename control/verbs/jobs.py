@@ -8,24 +8,24 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict
 
 from bus.bus import Bus
-from bus.errors import BusError
+from bus.errors import BusError, Busy
+from bus.tracing import begun
 from control.verbs import requests
 from control.verbs.errors import Refused
 from control.verbs.pages import page as page_of
 from control.verbs.watching import end_of, watch
-from schemas.documents import TERMINAL, Job, JobState
+from schemas.documents import NEXT_STATES, TERMINAL, Job, JobState
 from schemas.flow import Progress, RehearsalRequested
 from schemas.job import Spec
 from schemas.message import derived_id
-from store.base import Store, change
+from store.base import Store
 from store.errors import NotFound
-from store.jobs import clean, finish
+from store.jobs import clean, finish, renew
 
 OnProgress = Callable[[Progress], None]
 
@@ -52,22 +52,29 @@ async def submit(store: Store, bus: Bus, spec: Spec, token: str = "") -> Job:
     Raises:
         Invalid: A field is wrong; nothing was written.
         Refused: The token names another job.
+        Busy: As many jobs as may wait already; nothing is kept, the same may be submitted again later.
         BusError: It could not be asked for; the job has failed and may be retried.
 
     """
-    job = Job(id=_id(token), token=token, model=spec.model, spec=spec)
+    with begun("submit job") as trace:
+        job = Job(id=_id(token), token=token, model=spec.model, spec=spec, trace=trace)
+        return await _submitted(store, bus, job)
+
+
+async def _submitted(store: Store, bus: Bus, job: Job) -> Job:
     there = await _existing(store, job)
     if there is None:
-        await requests.check(store, spec)
+        await requests.check(store, job.spec)
         if await store.insert(job):
-            await _ask(store, bus, job)
+            await _ask_first(store, bus, job)
             return job
         there = await store.get(Job, job.id)
-    if there.spec != spec:
-        problem = f"token {token!r} is that of {there.id}, which asks for something else"
+    if there.spec != job.spec:
+        problem = f"token {job.token!r} is that of {there.id}, which asks for something else"
         raise Refused(problem, "give this request a token of its own")
     if there.state == "submitted":
-        await bus.publish(_request(there))
+        await bus.publish(_request(there), there.trace)
+        await store.insert(there)  # whoever kept it may have found the bus full, and taken it back
     return there
 
 
@@ -101,7 +108,7 @@ async def cancel(store: Store, bus: Bus, key: str) -> Job:
     if job.state != "cancelled":
         raise Refused(f"{key} is already {job.state}", f"see `rdg job show {key}`")
     with suppress(BusError):  # for watchers only, and they look at the store as well
-        await bus.publish(end_of(job))
+        await bus.publish(end_of(job), job.trace)
     return job
 
 
@@ -116,9 +123,12 @@ async def retry(store: Store, bus: Bus, key: str) -> Job:
     """
     job = await store.get(Job, key)
     if job.state != "submitted":  # one that is may never have been asked for: do it now
+        if "submitted" not in NEXT_STATES[job.state]:
+            problem = f"{key} is {job.state}"
+            raise Refused(problem, "only a failed, cancelled or rejected job can be retried")
         await requests.check(store, job.spec)
         await clean(store, job)  # whoever ended the attempt may have been killed before it had
-        job = await change(store, Job, key, _again)
+        job = await renew(store, job)
     await _ask(store, bus, job)
     return job
 
@@ -167,28 +177,30 @@ def _request(job: Job) -> RehearsalRequested:
     return RehearsalRequested(id=derived_id(job.run), job=job.id, attempt=job.attempt)
 
 
-async def _ask(store: Store, bus: Bus, job: Job) -> None:
-    """Publish the request, or end the job: one that nobody will ever begin must not look as if it waited."""
+async def _ask_first(store: Store, bus: Bus, job: Job) -> None:
+    """Publish the request; take the job back where there is no room for it."""
     try:
-        await bus.publish(_request(job))
+        await bus.publish(_request(job), job.trace)
+    except Busy as error:
+        await store.delete(Job, job.id)
+        waiting = await store.count(Job, state="submitted")
+        problem = f"busy: {waiting} jobs wait for their turn, as many as may; nothing was submitted"
+        raise Busy(problem) from error
     except BusError as error:
-        await finish(store, job, "failed", f"it could not be asked for: {error}")
-        error.add_note(f"{job.id} has failed; `rdg job retry {job.id}` asks again")
+        await _give_up(store, job, error)
         raise
 
 
-def _again(job: Job) -> Job:
-    if job.state not in ("failed", "cancelled", "rejected"):
-        problem = f"{job.id} is {job.state}"
-        raise Refused(problem, "only a failed, cancelled or rejected job can be retried")
-    update = {
-        "state": "submitted",
-        "attempt": job.attempt + 1,
-        "reason": "",
-        "base": None,
-        "fitted": {},
-        "rejected": {},
-        "result": None,
-        "updated": datetime.now(UTC),
-    }
-    return job.model_copy(update=update)
+async def _ask(store: Store, bus: Bus, job: Job) -> None:
+    """Publish the request of a job that was there before."""
+    try:
+        await bus.publish(_request(job), job.trace)
+    except BusError as error:
+        await _give_up(store, job, error)
+        raise
+
+
+async def _give_up(store: Store, job: Job, error: BusError) -> None:
+    """End a job: one that nobody will ever begin must not look as if it waited."""
+    await finish(store, job, "failed", f"it could not be asked for: {error}")
+    error.add_note(f"{job.id} has failed; `rdg job retry {job.id}` asks again")

@@ -10,6 +10,7 @@ from schemas.flow import ReviewDecided
 from schemas.job import RehearsalSpec
 from schemas.message import derived_id
 from store.base import Store
+from store.jobs import decide as mark
 
 
 class Waiting(BaseModel):
@@ -24,11 +25,12 @@ class Waiting(BaseModel):
 async def page(store: Store, limit: int = 100, before: str | None = None) -> list[Waiting]:
     """Return what waits for a person among a page of jobs under review, newest first."""
     jobs = await page_of(store, Job, limit, before, state="reviewing")
-    return [
+    waiting = [
         Waiting(job=job, rehearsal_set=await store.get(RehearsalSet, job.run))
         for job in jobs
         if isinstance(job.spec, RehearsalSpec) and job.spec.review.mode == "manual"
     ]
+    return [each for each in waiting if each.rehearsal_set.status == "collected"]
 
 
 async def decide(
@@ -36,22 +38,27 @@ async def decide(
 ) -> Job:
     """Decide on a job's rehearsal set: approved, training begins; rejected, its data is deleted.
 
-    Of several decisions the first counts; deciding alike again changes nothing.
+    The decision is on record before anybody is told of it, so it is carried out even if this process is killed. Of
+    several decisions the first counts; deciding alike again changes nothing.
 
     Raises:
-        Refused: The job does not wait for a decision.
+        Refused: The job does not wait for a decision, or somebody has decided otherwise.
 
     """
     job = await store.get(Job, key)
     if job.state != "reviewing":
         raise Refused(f"{key} is {job.state}, not under review", "`rdg review list` shows what is")
+    kept = await mark(store, job.run, approved=approved, reviewer=reviewer, reason=reason)
+    if approved != (kept.status == "approved"):
+        verdict = "rejected" if approved else "approved"
+        raise Refused(f"{key} was already {verdict} by {kept.reviewer}", f"`rdg job show {key}`")
     decision = ReviewDecided(
-        id=derived_id(job.run, "decision", approved, reviewer),
+        id=derived_id(job.run, "decision", approved, kept.reviewer),
         job=key,
         attempt=job.attempt,
         approved=approved,
-        reviewer=reviewer,
-        reason=reason,
+        reviewer=kept.reviewer,
+        reason=kept.reason,
     )
-    await bus.publish(decision)
+    await bus.publish(decision, job.trace)
     return job

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from bus.bus import Bus
 from bus.memory import MemoryTransport
+from control.verbs import dead_letters
 from schemas.documents import Model
 from store.base import Store, change
 from store.connect import open_store
@@ -57,6 +59,8 @@ def home(
     for name in ("RDG_BUS", "RDG_STORE", "RDG_DATA_DIR", "RDG_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RDG_HOME", str(path))
+    queues = EntryPoint("pipeline", "workers.pipeline:queues", dead_letters.GROUP)
+    monkeypatch.setattr(dead_letters, "entry_points", lambda group: [queues])
     monkeypatch.chdir(path)
     made = Home(path, capsys)
     with made.served():

@@ -14,10 +14,12 @@ import pytest
 from bus.bus import Bus
 from bus.local import serve
 from bus.memory import MemoryTransport
-from bus.transport import Delivery, Topology
+from bus.transport import Delivery, Envelope, Topology
+from bus.wire import encode
 from control.cli import run
 from schemas.documents import Job, JobState
 from schemas.flow import Progress, RehearsalRequested
+from schemas.message import Message
 from store.base import Store
 from store.connect import open_store
 from store.jobs import advance, finish
@@ -74,6 +76,20 @@ class Home:
     def publish(self, step: Progress) -> None:
         """Tell a job's progress."""
         self.on_bus(Bus(self.transport, "test").publish(step))
+
+    def bury(self, message: Message, queue: str, reason: str = "ValueError: no") -> None:
+        """Make a message a dead letter of a queue, as its stage does when the handler raises."""
+        self.on_bus(self._bury(encode(message, "test"), queue, reason))
+
+    async def _bury(self, envelope: Envelope, queue: str, reason: str) -> None:
+        async def receive(delivery: Delivery) -> None:
+            await delivery.bury(reason, f"Traceback of {delivery.envelope.id}\n  line 2")
+            buried.set()
+
+        buried = asyncio.Event()
+        await self.transport.send(envelope)
+        async with self.transport.receive(queue, receive, prefetch=1, grace_s=5):
+            await buried.wait()
 
     @contextmanager
     def served(self) -> Iterator[None]:

@@ -148,6 +148,18 @@ def test_a_signal_ends_a_wait_and_leaves_the_job_alone(
     assert "Traceback" not in err
 
 
+def test_ctrl_c_on_a_wait_says_that_the_job_goes_on_and_how_to_see_it(full_home: Home) -> None:
+    submit = ("job", "submit", "--model", "digits", "--new-data", "five-to-nine")
+    with started(full_home, *submit, "--wait", "--home", str(full_home.path)) as process:
+        assert process.stdout
+        job_id = process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert f"{job_id} goes on; see it with: rdg job watch {job_id}" in err
+
+
 def test_a_reader_that_goes_away_is_no_traceback(full_home: Home) -> None:
     with started(full_home, "job", "submit", "--help") as process:
         assert process.stdout

@@ -4,7 +4,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from control.session import Session, noun, verb
+from control.session import Group, Session, noun, verb
 
 
 @pytest.fixture
@@ -42,6 +42,35 @@ def test_a_verb_has_its_own_arguments_and_those_of_a_session(
     assert (what, times, session.format) == ("it", 3, "json")
     assert session.settings.bus_url == "unix:///flag"
     assert session.settings.store_url == "sqlite:///environment"
+
+
+def test_flags_that_belong_together_are_one_argument(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen = []
+
+    def between(
+        *,
+        low: Annotated[int, typer.Option(help="From.")] = 1,
+        high: Annotated[int, typer.Option(help="To.")] = 2,
+    ) -> range:
+        return range(low, high)
+
+    made = noun("A noun.")
+
+    @verb(made, "do", example="rdg thing do this")
+    async def do(
+        session: Session, what: str, *, times: Annotated[range, Group(between)], why: str = ""
+    ) -> None:
+        """Do it."""
+        seen.append((what, times, why))
+
+    call(made, "do", "it", "--high", "9", "--why", "because")
+    call(made, "do", "--help")
+
+    assert seen == [("it", range(1, 9), "because")]
+    out = capsys.readouterr().out
+    assert out.index("--low") < out.index("--high") < out.index("--why") < out.index("--bus")
 
 
 def test_a_noun_with_one_verb_is_still_a_noun(

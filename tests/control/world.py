@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from store.base import Store
 OLD = tuple("01234")
 NEW = tuple("56789")
 JOB = "j-1a2b3c4d5e6f"
+LETTER = UUID("6f1c0f5e-1d0b-5c55-8f0e-3b8d0d7c9a11")
 DIGEST = "0" * 64
 REQUESTS = f"planning.{RehearsalRequested.topic}"
 DECISIONS = f"review.{ReviewDecided.topic}"

@@ -14,6 +14,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from tests.servers.certificates import NAME, Certificates
 from tests.servers.process import ServerMissingError, ServerProcess, free_port
 
 HOST = "127.0.0.1"
@@ -23,31 +24,40 @@ OPLOG_MEGABYTES = 64
 
 
 class MongoNode(ServerProcess):
-    """One server. `database_url` names a database of it."""
+    """One server. `database_url` names a database of it.
 
-    def __init__(self, program: Path, directory: Path) -> None:
+    With certificates it is no replica set, speaks TLS alone, and only with clients that have one of the same authority.
+    """
+
+    def __init__(
+        self, program: Path, directory: Path, certificates: Certificates | None = None
+    ) -> None:
         self.port = free_port()
+        self._has_tls = certificates is not None
         self.url = self.database_url("")
+        of_kind = _tls(certificates) if certificates else [f"--replSet={REPLICA_SET}"]
         super().__init__(
-            [program, *_options(directory, self.port)],
+            [program, *_options(directory, self.port), *of_kind],
             directory / "mongod.log",
-            lambda: is_primary(self.port),
+            lambda: is_primary(self.port, certificates),
         )
 
     def database_url(self, name: str) -> str:
         """Return the address under which clients use the database as their default."""
+        if self._has_tls:
+            return f"mongodb://{NAME}:{self.port}/{name}"
         return f"mongodb://{HOST}:{self.port}/{name}?replicaSet={REPLICA_SET}"
 
 
 @contextmanager
-def mongodb(directory: Path) -> Iterator[MongoNode]:
+def mongodb(directory: Path, certificates: Certificates | None = None) -> Iterator[MongoNode]:
     """Run a server with its data in the directory, which has to exist.
 
     Raises:
         ServerMissingError: the wheel with the program is not installed.
         ServerStartError: it did not start.
     """
-    node = MongoNode(_program(), directory)
+    node = MongoNode(_program(), directory, certificates)
     try:
         node.start()
         yield node
@@ -55,10 +65,12 @@ def mongodb(directory: Path) -> Iterator[MongoNode]:
         node.stop()
 
 
-def is_primary(port: int) -> bool:
+def is_primary(port: int, certificates: Certificates | None = None) -> bool:
     """Tell whether the server takes writes; a server without a replica set is given one."""
     client: MongoClient[dict[str, Any]]
-    with MongoClient(HOST, port, directConnection=True, serverSelectionTimeoutMS=500) as client:
+    patience: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 500}
+    tls = _client_tls(certificates) if certificates else {}
+    with MongoClient(NAME if tls else HOST, port, **patience, **tls) as client:
         try:
             hello = client.admin.command("hello")
             if hello.get("isreplicaset"):  # started with --replSet, not yet initiated
@@ -88,10 +100,25 @@ def _options(directory: Path, port: int) -> list[str]:
         f"--dbpath={directory}",
         f"--port={port}",
         f"--bind_ip={HOST}",
-        f"--replSet={REPLICA_SET}",
         f"--oplogSize={OPLOG_MEGABYTES}",
         f"--wiredTigerCacheSizeGB={CACHE_GIGABYTES}",
         "--nounixsocket",
         "--quiet",
         "--setParameter=diagnosticDataCollectionEnabled=false",
     ]
+
+
+def _tls(certificates: Certificates) -> list[str]:
+    return [
+        "--tlsMode=requireTLS",
+        f"--tlsCAFile={certificates.ca}",
+        f"--tlsCertificateKeyFile={certificates.server}",
+    ]
+
+
+def _client_tls(certificates: Certificates) -> dict[str, Any]:
+    return {
+        "tls": True,
+        "tlsCAFile": str(certificates.ca),
+        "tlsCertificateKeyFile": str(certificates.client),
+    }

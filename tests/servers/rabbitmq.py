@@ -8,28 +8,41 @@ an AMQP handshake: its port opens earlier.
 import os
 import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.servers.certificates import NAME, Certificates
 from tests.servers.process import ServerMissingError, ServerProcess, free_port, port_is_open
 
 # The script of the same name in sbin changes the user; this one runs as whoever runs the tests.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+CONTROL = SERVER.with_name("rabbitmqctl")
 HOST = "127.0.0.1"
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD_FRAME = b"\x01"
 
 
 class RabbitNode(ServerProcess):
-    """One broker. `kill()` ends the Erlang VM and leaves epmd, as a crash of the broker does."""
+    """One broker. `kill()` ends the Erlang VM and leaves epmd, as a crash of the broker does.
 
-    def __init__(self, directory: Path) -> None:
+    With certificates it speaks TLS alone, and only with clients that have one of the same authority.
+    """
+
+    def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
         self.port = free_port()
-        self.url = f"amqp://guest:guest@{HOST}:{self.port}/"
+        place = f"amqps://guest:guest@{NAME}" if certificates else f"amqp://guest:guest@{HOST}"
+        self.url = f"{place}:{self.port}/"
         epmd_port = free_port()
         environment = _environment(directory, self.port, epmd_port)
-        _write_configuration(directory, self.port)
+        if certificates:
+            _write_configuration(directory, _tls(self.port, certificates))
+        else:
+            environment["RABBITMQ_NODE_PORT"] = str(self.port)
+            _write_configuration(directory, [f"listeners.tcp.1 = {HOST}:{self.port}"])
+        context = certificates.tls.context() if certificates else None
         self._name_server = ServerProcess(
             ["epmd", "-address", HOST, "-port", str(epmd_port)],
             directory / "epmd.log",
@@ -37,13 +50,21 @@ class RabbitNode(ServerProcess):
             environment,
         )
         super().__init__(
-            [SERVER], directory / "broker.log", lambda: answers_amqp(self.port), environment
+            [SERVER],
+            directory / "broker.log",
+            lambda: answers_amqp(self.port, context),
+            environment,
         )
 
     def start(self) -> None:
         """Start epmd, then the broker; what already runs is left as it is."""
         self._name_server.start()
         super().start()
+
+    def control(self, *arguments: str) -> None:
+        """Do what an operator does with rabbitmqctl."""
+        command = [str(CONTROL), *arguments]
+        subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
 
     def stop(self) -> None:
         """End the broker in good order, then epmd: no process is left."""
@@ -52,7 +73,7 @@ class RabbitNode(ServerProcess):
 
 
 @contextmanager
-def rabbitmq(directory: Path) -> Iterator[RabbitNode]:
+def rabbitmq(directory: Path, certificates: Certificates | None = None) -> Iterator[RabbitNode]:
     """Run a node with its data in the directory, which has to exist.
 
     Raises:
@@ -64,7 +85,7 @@ def rabbitmq(directory: Path) -> Iterator[RabbitNode]:
             f"RabbitMQ is not installed ({SERVER} is missing): "
             "run `sudo apt-get install rabbitmq-server`"
         )
-    node = RabbitNode(directory)
+    node = RabbitNode(directory, certificates)
     try:
         node.start()
         yield node
@@ -72,12 +93,14 @@ def rabbitmq(directory: Path) -> Iterator[RabbitNode]:
         node.stop()
 
 
-def answers_amqp(port: int) -> bool:
+def answers_amqp(port: int, context: ssl.SSLContext | None = None) -> bool:
     """Tell whether a broker on the port answers the opening of an AMQP 0-9-1 connection."""
     try:
-        with socket.create_connection((HOST, port), timeout=2) as connection:
-            connection.sendall(PROTOCOL_HEADER)
-            return connection.recv(1) == METHOD_FRAME
+        with socket.create_connection((HOST, port), timeout=2) as plain:
+            connection = context.wrap_socket(plain, server_hostname=NAME) if context else plain
+            with connection:
+                connection.sendall(PROTOCOL_HEADER)
+                return connection.recv(1) == METHOD_FRAME
     except OSError:
         return False
 
@@ -102,12 +125,23 @@ def _environment(directory: Path, port: int, epmd_port: int) -> dict[str, str]:
         "RABBITMQ_MNESIA_BASE": str(directory / "data"),
         "RABBITMQ_NODENAME": f"rdg{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": HOST,
-        "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_PID_FILE": str(directory / "broker.pid"),
     }
 
 
-def _write_configuration(directory: Path, port: int) -> None:
-    lines = [f"listeners.tcp.1 = {HOST}:{port}", "loopback_users.guest = true"]
+def _tls(port: int, certificates: Certificates) -> list[str]:
+    return [
+        "listeners.tcp = none",
+        f"listeners.ssl.1 = {HOST}:{port}",
+        f"ssl_options.cacertfile = {certificates.ca}",
+        f"ssl_options.certfile = {certificates.server}",
+        f"ssl_options.keyfile = {certificates.server}",
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+    ]
+
+
+def _write_configuration(directory: Path, listeners: list[str]) -> None:
+    lines = [*listeners, "loopback_users.guest = true"]
     (directory / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
     (directory / "enabled_plugins").write_text("[].\n")

@@ -28,10 +28,11 @@ class_names = st.sampled_from(AWKWARD) | st.text(
 )
 texts = st.text(max_size=30)
 counts = st.integers(0, 2**31)
+whole = st.integers(-(2**63), 2**63 - 1)
 fractions = st.floats(0, 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 times = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
-options = st.dictionaries(names, st.integers() | numbers | st.booleans() | texts, max_size=4)
+options = st.dictionaries(names, whole | numbers | st.booleans() | texts, max_size=4)
 classes = st.lists(class_names, max_size=4).map(tuple)
 
 identity = {
@@ -67,7 +68,7 @@ STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
         spec=specs,
         reason=texts,
         fitted=st.dictionaries(class_names, names),
-        rejected=st.dictionaries(texts, st.integers()),
+        rejected=st.dictionaries(texts, counts, max_size=16),
         updated=times,
     ),
     Dataset: st.builds(

@@ -159,6 +159,23 @@ async def test_drop_between_a_claim_and_its_check_spares_the_part(
         assert await store.get_part(digest) == data
 
 
+async def test_put_that_its_owners_drop_overtakes_leaves_no_part_without_a_claim(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MongoStore.connect(mongo_url) as store:
+        upload = MongoParts._upload
+
+        async def late_upload(parts: MongoParts, digest: str, data: bytes, owner: str) -> None:
+            await store.drop_parts(owner)
+            await upload(parts, digest, data, owner)
+
+        monkeypatch.setattr(MongoParts, "_upload", late_upload)
+        digest = await store.put_part(b"x", "a")
+        await store.drop_parts("a")
+        with pytest.raises(NotFound):
+            await store.get_part(digest)
+
+
 async def test_reader_whom_a_drop_overtakes_finds_no_part(
     mongo_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Every verb's help carries an example, and the example works as it stands."""
 
+from contextlib import nullcontext
 from importlib import import_module
 
 import pytest
@@ -8,9 +9,10 @@ from typer.main import get_command
 
 from control.cli import OWN
 from schemas.documents import JobState
+from schemas.flow import RehearsalRequested
 from store.base import Store
 from tests.control.home import Home
-from tests.control.world import job, rehearsal_set
+from tests.control.world import JOB, LETTER, REQUESTS, job, rehearsal_set
 
 NOUNS = [noun for noun, place in OWN.items() if place.startswith("control.commands.")]
 STATES: dict[str, JobState] = {
@@ -47,9 +49,15 @@ def test_the_example_in_the_help_works(full_home: Home, verb: str) -> None:
     full_home.with_store(prepare)
     if verb == "data add":
         full_home.rdg("data delete zero-to-four --force")
+    if verb.startswith("dlq "):
+        full_home.bury(RehearsalRequested(id=LETTER, job=JOB), REQUESTS)
+    if verb.startswith("keys "):
+        full_home.rdg("keys create fleet.keys")
 
     example = example_of(full_home.rdg(f"{verb} --help").out)
-    outcome = full_home.rdg(example.removeprefix("rdg "))
+    attended = full_home.worker("completed") if verb == "doctor" else nullcontext()
+    with attended:
+        outcome = full_home.rdg(example.removeprefix("rdg "))
 
     assert example.startswith(f"rdg {verb}")
     assert (outcome.code, "error" in outcome.err) == (0, False), outcome.err

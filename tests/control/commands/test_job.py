@@ -32,7 +32,7 @@ def test_every_flag_reaches_the_specification(full_home: Home) -> None:
         " --no-fit-new --min-confidence 0.6 --review manual --min-count 2 --min-balance 0.1"
         " --epochs 3 --lr 0.01 --batch-size 16 --distillation 1 --max-forgetting 0.1"
         " --min-accuracy 0.2 --probe digits --base 1 --from-scratch --architecture dense16"
-        " --no-release --seed 9 --submit-token mine --format json"
+        " --no-release --seed 9 --deadline 3600 --submit-token mine --format json"
     )
 
     assert outcome.code == 0, outcome.err
@@ -71,6 +71,7 @@ def test_every_flag_reaches_the_specification(full_home: Home) -> None:
         "release": False,
         "probe": "digits",
         "seed": 9,
+        "deadline_s": 3600.0,
     }
 
 
@@ -108,6 +109,7 @@ def test_a_token_submits_once(full_home: Home) -> None:
         ("--probe nope", 4, "probe"),
         ("--model 'Not A Name'", 4, "model"),
         ("--timeout -1", 4, "timeout"),
+        ("--timeout 5", 4, "--timeout says how long to --wait"),
         ("--no-such-flag", 4, "--no-such-flag"),
         ("--bus unix:///nowhere/bus.sock", 2, "/nowhere/bus.sock"),
         ("--bus carrier-pigeon://x", 2, "RDG_BUS"),

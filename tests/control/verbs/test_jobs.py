@@ -3,12 +3,13 @@ import asyncio
 import pytest
 
 from bus.bus import Bus
-from bus.errors import BusUnavailable, Unroutable
+from bus.errors import BusUnavailable, Busy, Unroutable
 from bus.memory import MemoryTransport
-from bus.transport import Envelope
+from bus.transport import Delivery, Envelope, Queue, Topology
 from control.verbs import jobs
 from control.verbs.errors import Invalid, Refused
 from schemas.documents import Job, JobState
+from schemas.flow import RehearsalRequested
 from schemas.message import derived_id
 from store.base import Store
 from store.errors import NotFound
@@ -90,6 +91,41 @@ async def test_a_job_that_cannot_be_asked_for_has_failed(world: Store) -> None:
     assert kept.state == "failed"
     assert "the broker is gone" in kept.reason
     assert f"rdg job retry {kept.id}" in "".join(raised.value.__notes__)
+
+
+async def acknowledge(delivery: Delivery) -> None:
+    await delivery.ack()
+
+
+async def test_where_no_room_is_left_nothing_is_kept_and_the_same_may_be_submitted_later(
+    world: Store,
+) -> None:
+    queue = Queue(REQUESTS, RehearsalRequested.topic, limit=1)
+    bus = Bus(MemoryTransport(), "test", world)
+    await bus.transport.declare(Topology((queue,)))
+    first = await jobs.submit(world, bus, rehearsal())
+
+    with pytest.raises(Busy, match="1 jobs wait for their turn, as many as may; nothing was"):
+        await jobs.submit(world, bus, rehearsal(), "mine")
+    assert [kept.id for kept in await jobs.page(world)] == [first.id]
+
+    async with bus.transport.receive(REQUESTS, acknowledge, prefetch=1, grace_s=5):
+        async with asyncio.timeout(30):
+            while await bus.transport.depth(REQUESTS):  # noqa: ASYNC110  no event tells
+                await asyncio.sleep(0)
+    again = await jobs.submit(world, bus, rehearsal(), "mine")
+    assert (again.state, again.token) == ("submitted", "mine")
+
+
+async def test_a_retry_for_which_no_room_is_left_may_be_retried(world: Store) -> None:
+    bus = Bus(MemoryTransport(), "test", world)
+    await bus.transport.declare(Topology((Queue(REQUESTS, RehearsalRequested.topic, limit=0),)))
+    await world.insert(job("failed"))
+
+    with pytest.raises(Busy):
+        await jobs.retry(world, bus, JOB)
+
+    assert (await world.get(Job, JOB)).state == "failed"
 
 
 async def test_without_workers_a_job_fails_at_once(world: Store) -> None:

@@ -1,9 +1,11 @@
 import pytest
 
 from bus.bus import Bus
+from bus.errors import Unroutable
+from bus.memory import MemoryTransport
 from control.verbs import devices, generators, reviews
 from control.verbs.errors import Refused
-from schemas.documents import JobState
+from schemas.documents import JobState, RehearsalSet
 from store.base import Store
 from store.errors import NotFound
 from tests.control.world import DECISIONS, JOB, job, rehearsal, rehearsal_set
@@ -22,10 +24,45 @@ async def test_only_what_waits_for_a_person_is_listed(world: Store) -> None:
 
 
 @pytest.mark.parametrize("approved", [True, False])
-async def test_a_decision_goes_to_the_review_stage(world: Store, bus: Bus, approved: bool) -> None:
+async def test_a_decision_is_on_record_and_goes_to_the_review_stage(
+    world: Store, bus: Bus, approved: bool
+) -> None:
     await world.insert(job("reviewing"))
+    await world.insert(rehearsal_set())
+
     await reviews.decide(world, bus, JOB, approved=approved, reviewer="ada", reason="fine")
+
+    kept = await world.get(RehearsalSet, f"{JOB}.1")
+    assert kept.status == ("approved" if approved else "deleted")
+    assert (kept.reviewer, kept.reason) == ("ada", "fine")
     assert await bus.transport.depth(DECISIONS) == 1
+    assert await reviews.page(world) == []
+
+
+async def test_a_decision_outlives_a_bus_that_is_down(world: Store) -> None:
+    await world.insert(job("reviewing"))
+    await world.insert(rehearsal_set())
+    nobody = Bus(MemoryTransport(), "test", world)
+
+    with pytest.raises(Unroutable):
+        await reviews.decide(world, nobody, JOB, approved=True, reviewer="ada")
+
+    assert (await world.get(RehearsalSet, f"{JOB}.1")).status == "approved"
+
+
+async def test_the_first_decision_counts_and_the_other_reviewer_is_told(
+    world: Store, bus: Bus
+) -> None:
+    await world.insert(job("reviewing"))
+    await world.insert(rehearsal_set())
+    await reviews.decide(world, bus, JOB, approved=True, reviewer="ada")
+
+    with pytest.raises(Refused, match="already approved by ada"):
+        await reviews.decide(world, bus, JOB, approved=False, reviewer="bob")
+    await reviews.decide(world, bus, JOB, approved=True, reviewer="bob")
+
+    assert (await world.get(RehearsalSet, f"{JOB}.1")).reviewer == "ada"
+    assert await bus.transport.depth(DECISIONS) == 2
 
 
 @pytest.mark.parametrize("state", ["submitted", "training", "completed", "rejected"])
