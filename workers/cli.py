@@ -1,7 +1,6 @@
 """The verbs that start a process: `rdg worker` and `rdg up`."""
 
 import asyncio
-import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pydantic import ValidationError
 from bus.errors import BusUnavailable
 from schemas.settings import Settings
 from store.errors import StoreUnavailable
+from workers.hangs import watched
+from workers.logs import configure, redacted
 from workers.pipeline import installed
 from workers.process import up as run_up
 from workers.process import work
@@ -39,7 +40,7 @@ def worker(
     """
     with _errors_in_one_line():
         settings = _settings(bus=bus, store=store)
-        _run(lambda stop: work(settings, stages, stop), log_level)
+        _run(lambda stop: work(settings, stages, stop), settings, log_level)
 
 
 def up(
@@ -56,7 +57,7 @@ def up(
     """
     with _errors_in_one_line():
         settings = _settings(home=home)
-        _run(lambda stop: run_up(settings, stop), log_level)
+        _run(lambda stop: run_up(settings, stop), settings, log_level)
 
 
 def _settings(**flags: Any) -> Settings:
@@ -80,25 +81,29 @@ def _errors_in_one_line() -> Iterator[None]:
 
 
 def _fail(error: Exception, exit_code: int) -> NoReturn:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {' '.join(redacted(str(error)).split())}", err=True)
     raise typer.Exit(exit_code) from error
 
 
-def _run(main: Callable[[asyncio.Event], Awaitable[None]], log_level: str) -> None:
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+def _run(
+    main: Callable[[asyncio.Event], Awaitable[None]], settings: Settings, log_level: str
+) -> None:
+    configure(log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_until_told(main))
+        runner.run(_until_told(main, settings.deadline_s))
 
 
-async def _until_told(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `main` with an event that the first SIGTERM or SIGINT sets; the second ends the process at once."""
+async def _until_told(main: Callable[[asyncio.Event], Awaitable[None]], deadline_s: float) -> None:
+    """Run `main` with an event that the first SIGTERM or SIGINT sets; the second ends the process at once.
+
+    What hangs in it for longer than the deadline ends the process, too: see workers/hangs.py.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_once, loop, stop)
-    await main(stop)
+    async with watched(deadline_s, stop):
+        await main(stop)
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -1,53 +1,73 @@
-"""Collection: shards come in, in any order and perhaps twice; the last one makes the rehearsal set."""
+"""Collection: shards come in, in any order and perhaps twice; the last one makes the rehearsal set.
+
+Each that comes asks for the next of its lane (workers/shards.py), under an id that follows from the attempt and the
+shard: whoever repeats an arrival repeats the request, and nobody makes a second one.
+"""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
+from math import ceil
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from bus.stage import Stage
 from learning.bundle import pack
 from learning.quality import measure
 from schemas.documents import Job, RehearsalSet, SamplePart
-from schemas.flow import Progress, RehearsalSetReady, SamplesLabelled
+from schemas.flow import GenerationRequested, Order, Progress, RehearsalSetReady, SamplesLabelled
+from schemas.job import Rejections
 from schemas.message import derived_id
 from schemas.names import set_of
 from store.base import Store, change
 from store.jobs import advance
 from workers.resources import Resources, report
+from workers.shards import Plans
 
-Out = RehearsalSetReady | Progress
+Out = GenerationRequested | RehearsalSetReady | Progress
+
+REPORTS = 100  # of a job, at most about as many: each goes to every watcher
 
 
 class Shard(BaseModel):
-    """What the gate keeps of a shard."""
+    """What the gate keeps of a shard: sound, for what it has once it never gives back."""
 
     part: SamplePart
-    rejected: dict[str, int]
-    confidence: float  # mean, in [0, 1]
-    diversity: float  # mean distance to the nearest other sample
+    rejected: Rejections
+    confidence: float = Field(ge=0, le=1)  # mean
+    diversity: float = Field(ge=0, allow_inf_nan=False)  # mean distance to the nearest other sample
 
 
 def stage(resources: Resources) -> Stage[SamplesLabelled, Out]:
     """Return the collection stage."""
-    store = resources.store
+    store, plans = resources.store, Plans(resources.store)
 
     async def handle(job: Job, message: SamplesLabelled) -> AsyncIterator[Out]:
         order = message.order
         shard = await _keep(store, job, message)
         arrivals = await store.arrive(job.run, order.shard, shard.model_dump_json(), order.shards)
-        yield report(job, "collection", arrivals.count, order.shards)
+        if order.shard + order.window < order.shards:
+            yield await _next(plans, job, order)
+        if arrivals.values is not None or arrivals.count % ceil(order.shards / REPORTS) == 0:
+            yield report(job, "collection", arrivals.count, order.shards)
         if arrivals.values is not None:
-            shards = [Shard.model_validate_json(value) for value in arrivals.values]
-            yield await _collect(store, job, order.generator, shards)
+            yield await _collect(store, job, order.generator, arrivals.values)
 
     return Stage(
         "collection",
         consumes=(SamplesLabelled,),
-        produces=(RehearsalSetReady, Progress),
+        produces=(GenerationRequested, RehearsalSetReady, Progress),
         handle=resources.on_jobs("collection", handle),
+    )
+
+
+async def _next(plans: Plans, job: Job, order: Order) -> GenerationRequested:
+    """Return the request for the shard that comes after this one in its lane."""
+    shard = order.shard + order.window
+    plan = await plans.of(job)
+    return GenerationRequested(
+        id=derived_id(job.run, "shard", shard), job=job.id, order=plan.order(shard, order.window)
     )
 
 
@@ -78,50 +98,53 @@ def _figures(message: SamplesLabelled) -> tuple[float, float]:
 
 
 async def _collect(
-    store: Store, job: Job, generator: str, shards: Sequence[Shard]
+    store: Store, job: Job, generator: str, values: Sequence[str]
 ) -> RehearsalSetReady:
     """Store the set and return the news of it, under an id of its own: any arrival may be the last."""
-    parts = tuple(shard.part for shard in shards)
-    counts = Counter(dict.fromkeys(job.fitted, 0))
-    for part in parts:
-        counts[part.target] += part.count
-    confidence = {name: min(1.0, _mean(shards, name, "confidence")) for name in counts}
-    balance = min(counts.values()) / max(1, *counts.values())
+    collected, rejected = await asyncio.to_thread(_set_of, job, generator, values)
+    await store.insert(collected)
+    await change(store, Job, job.id, lambda now: now.model_copy(update={"rejected": rejected}))
+    await advance(store, job, "reviewing")
+    return RehearsalSetReady(
+        id=derived_id(job.run, "set"),
+        job=job.id,
+        counts=collected.counts,
+        mean_confidence=collected.mean_confidence,
+        balance=collected.balance,
+    )
+
+
+def _set_of(job: Job, generator: str, values: Sequence[str]) -> tuple[RehearsalSet, dict[str, int]]:
+    """Return the set that the gate's values describe, and how many samples were rejected for each reason."""
+    shards = [Shard.model_validate_json(value) for value in values]
+    by_class: defaultdict[str, list[Shard]] = defaultdict(list)
+    for shard in shards:
+        by_class[shard.part.target].append(shard)
+    counts = {name: sum(each.part.count for each in by_class[name]) for name in job.fitted}
     collected = RehearsalSet(
         id=job.run,
         job=job.id,
         model=job.model,
         generator=generator,
         fitted=tuple(dict.fromkeys(job.fitted.values())),
-        parts=parts,
-        counts=dict(counts),
-        mean_confidence=confidence,
-        balance=balance,
-        distances={name: _mean(shards, name, "diversity") for name in counts},
+        parts=tuple(shard.part for shard in shards),
+        counts=counts,
+        mean_confidence={name: min(1.0, _mean(by_class[name], "confidence")) for name in counts},
+        balance=min(counts.values()) / max(1, *counts.values()),
+        distances={name: _mean(by_class[name], "diversity") for name in counts},
     )
-    await store.insert(collected)
-    await _note_rejected(store, job, shards)
-    await advance(store, job, "reviewing")
-    return RehearsalSetReady(
-        id=derived_id(job.run, "set"),
-        job=job.id,
-        counts=dict(counts),
-        mean_confidence=confidence,
-        balance=balance,
-    )
+    return collected, _rejected(shards)
 
 
-def _mean(shards: Sequence[Shard], target: str, figure: str) -> float:
-    """Return a figure's mean over the samples of a class."""
-    own = [shard for shard in shards if shard.part.target == target]
-    total = sum(shard.part.count for shard in own)
-    weighted = sum(getattr(shard, figure) * shard.part.count for shard in own)
+def _mean(shards: Sequence[Shard], figure: str) -> float:
+    """Return a figure's mean over the samples of shards."""
+    total = sum(shard.part.count for shard in shards)
+    weighted = sum(getattr(shard, figure) * shard.part.count for shard in shards)
     return weighted / total if total else 0.0
 
 
-async def _note_rejected(store: Store, job: Job, shards: Sequence[Shard]) -> None:
+def _rejected(shards: Sequence[Shard]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for shard in shards:
         total.update(shard.rejected)
-    rejected = {reason: count for reason, count in total.items() if count}
-    await change(store, Job, job.id, lambda now: now.model_copy(update={"rejected": rejected}))
+    return {reason: count for reason, count in total.items() if count}

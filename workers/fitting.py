@@ -14,7 +14,7 @@ from store.errors import NotFound
 from workers.datasets import read_parts
 from workers.planning import fitted_id
 from workers.resources import Refusal, Resources, report
-from workers.slices import Superseded, leave, take
+from workers.slices import Superseded, leave, repeated, take
 
 Out = FittingRequested | GeneratorFitted | Progress
 
@@ -31,15 +31,16 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
             pass
         try:
             checkpoint = await take(store, job, message)
+            dataset, classes = await _source(resources, job)
+            fit = await _slice(resources, job, message.generator, dataset, classes, checkpoint)
+            if fit.progress < 1:
+                yield await leave(store, job, message, fit.state)
+            else:
+                yield await _keep(resources, job, message.generator, dataset, classes, fit)
+            yield report(job, "fitting", fit.progress * 100, 100)
         except Superseded:
-            return
-        dataset, classes = await _source(resources, job)
-        fit = await _slice(resources, job, message.generator, dataset, classes, checkpoint)
-        if fit.progress < 1:
-            yield await leave(store, job, message, fit.state)
-        else:
-            yield await _keep(resources, job, message.generator, dataset, classes, fit)
-        yield report(job, "fitting", fit.progress * 100, 100)
+            for again in repeated(job, message):
+                yield again
 
     return Stage(
         "fitting",

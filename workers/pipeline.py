@@ -9,7 +9,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import cast
 
-from bus.stage import AnyStage
+from bus.stage import AnyStage, topology
+from bus.transport import Queue
+from learning import generators
 from store.base import Store
 from workers.resources import Resources
 
@@ -22,7 +24,7 @@ PIPELINE = (
     "generation",  # GenerationRequested | PopulationScored    -> SamplesGenerated | PopulationProposed
     "prediction",  # SamplesGenerated | PopulationProposed     -> SamplesPredicted | PopulationScored
     "labelling",  #  SamplesPredicted                          -> SamplesLabelled
-    "collection",  # SamplesLabelled                           -> RehearsalSetReady
+    "collection",  # SamplesLabelled                           -> RehearsalSetReady | GenerationRequested
     "review",  #     RehearsalSetReady | ReviewDecided         -> ReviewDecided | TrainingRequested
     "training",  #   TrainingRequested                         -> ModelTrained | TrainingRequested
     "releasing",  #  ModelTrained                              -> ModelReleased
@@ -54,6 +56,11 @@ def described(names: Iterable[str], generators: Iterable[str]) -> list[AnyStage]
     """Return stages to read and not to run: names, messages and queues, for a process that serves these generators."""
     nothing = cast(Store, None)  # a stage only touches the store when it handles a message
     return load_all(names, Resources(nothing, tuple(generators)))
+
+
+def queues() -> tuple[Queue, ...]:
+    """Return the queues of all that is installed. Commands find it by the entry point group `rdg.queues`."""
+    return topology(described(installed(), generators.installed())).queues
 
 
 def _factory(name: str) -> Factory:

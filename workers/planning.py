@@ -1,18 +1,22 @@
-"""Planning: from a job to the first messages that do it."""
+"""Planning: from a job to the first messages that do it.
 
-import hashlib
+At most `active_jobs` jobs are under way; one more waits here for its turn, in the queue that it was submitted to, which
+in the end refuses more (Busy). A request for a job that is under way asks again for what has not arrived, in case it
+was lost.
+"""
+
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from math import prod
 
+from bus.errors import Busy
 from bus.stage import Stage
-from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion
+from schemas.documents import Dataset, Fitted, Job, JobState, Model, ModelVersion
 from schemas.flow import (
-    MAX_SHARDS,
     FittingRequested,
     GenerationRequested,
     GeneratorFitted,
-    Order,
     Progress,
     RehearsalRequested,
     TrainingRequested,
@@ -23,12 +27,14 @@ from store.base import Store
 from store.errors import NotFound
 from store.jobs import advance, finish
 from workers.resources import Refusal, Resources, report
+from workers.shards import Plan, chosen_fits, unarrived
 
 In = RehearsalRequested | GeneratorFitted
 Out = FittingRequested | GenerationRequested | TrainingRequested | Progress
 
-SHARD_BYTES = 512 * 1024
-SHARD_SAMPLES = 500
+SUBMITTED_LIMIT = 10_000
+UNDER_WAY: tuple[JobState, ...] = ("fitting", "generating", "training", "releasing")
+LOOK_S = 0.25
 
 
 def stage(resources: Resources) -> Stage[In, Out]:
@@ -36,12 +42,14 @@ def stage(resources: Resources) -> Stage[In, Out]:
     store = resources.store
 
     async def handle(job: Job, message: In) -> AsyncIterator[Out]:
+        if job.state == "submitted":
+            await _turn(resources)
         if isinstance(job.spec, FitSpec):
             steps = _plan_fit(store, job, job.spec, isinstance(message, GeneratorFitted))
         elif isinstance(message, RehearsalRequested):
-            steps = _plan(store, job, job.spec)
+            steps = _plan(resources, job, job.spec, message)
         else:
-            steps = _generate(store, job, job.spec)
+            steps = _generate(resources, job, job.spec, message)
         async for step in steps:
             yield step
 
@@ -50,12 +58,26 @@ def stage(resources: Resources) -> Stage[In, Out]:
         consumes=(RehearsalRequested, GeneratorFitted),
         produces=(FittingRequested, GenerationRequested, TrainingRequested, Progress),
         handle=resources.on_jobs("planning", handle),
+        limit=SUBMITTED_LIMIT,
     )
 
 
 def first_slice(job: Job) -> TrainingRequested:
     """Return the start of a job's training; its id is the same whoever asks."""
     return TrainingRequested(id=derived_id(job.run, "training"), job=job.id)
+
+
+async def _turn(resources: Resources) -> None:
+    """Wait until another job may begin; after a while raise Busy, which puts the message to its queue's end."""
+    end = time.monotonic() + resources.turn_s
+    while await _under_way(resources.store) >= resources.active_jobs:
+        if time.monotonic() >= end:
+            raise Busy(f"{resources.active_jobs} jobs are under way, as many as may")
+        await asyncio.sleep(LOOK_S)
+
+
+async def _under_way(store: Store) -> int:
+    return sum([await store.count(Job, state=state) for state in UNDER_WAY])
 
 
 async def _plan_fit(store: Store, job: Job, spec: FitSpec, is_fitted: bool) -> AsyncIterator[Out]:
@@ -84,14 +106,18 @@ def fitted_id(job: Job) -> str:
     return f"{job.spec.generator}-{job.id}-{job.attempt}"
 
 
-async def _plan(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterator[Out]:
-    base = await _base(store, spec)
+async def _plan(
+    resources: Resources, job: Job, spec: RehearsalSpec, message: In
+) -> AsyncIterator[Out]:
+    store = resources.store
+    base = await _base(store, spec) if job.state == "submitted" else job.base
     if spec.generator and spec.fit_new:
         job = await advance(store, job, "fitting", base=base)
         yield FittingRequested(job=job.id, generator=spec.generator)
         yield report(job, "planning")
     else:
-        async for step in _generate(store, job.model_copy(update={"base": base}), spec):
+        job = job.model_copy(update={"base": base})
+        async for step in _generate(resources, job, spec, message):
             yield step
 
 
@@ -105,27 +131,26 @@ async def _base(store: Store, spec: RehearsalSpec) -> int | None:
         return None
 
 
-async def _generate(store: Store, job: Job, spec: RehearsalSpec) -> AsyncIterator[Out]:
+async def _generate(
+    resources: Resources, job: Job, spec: RehearsalSpec, message: In
+) -> AsyncIterator[Out]:
+    store = resources.store
     earlier = await _to_rehearse(store, job, spec)
     if not earlier:
         job = await advance(store, job, "training", base=job.base)
         yield first_slice(job)
         yield report(job, "planning")
         return
-    own = await _own_fit(store, job, spec)
-    known = await _fitted_by_class(store, job, spec, own)
-    wanted = list(dict.fromkeys((*earlier, *(own.classes if own else ()))))
-    if missing := [name for name in wanted if name not in known]:
-        raise Refusal(
-            f"classes: no {spec.generator} generator of model {spec.model} was fitted for "
-            f"{', '.join(missing)}; fit one with `rdg generator fit` while their data exists"
-        )
-    orders = _orders(spec, [known[name] for name in wanted], wanted)
-    fitted = {name: known[name].id for name in wanted}
+    fits = await _fits(store, job, spec, earlier)
+    plan = Plan.of(spec, fits)
+    fitted = {name: fit.id for name, fit in fits.items()}
     job = await advance(store, job, "generating", fitted=fitted, base=job.base)
-    for order in orders:
-        yield GenerationRequested(job=job.id, order=order)
-    yield report(job, "planning", 0, len(orders))
+    arrived = await store.arrived(job.run)
+    for shard in unarrived(plan.shards, resources.window, arrived):
+        # The id is new with each request: one for what was lost is not taken for a repeat on the way.
+        key = derived_id(message.id, "shard", shard)
+        yield GenerationRequested(id=key, job=job.id, order=plan.order(shard, resources.window))
+    yield report(job, "planning", len(arrived), plan.shards)
 
 
 async def _to_rehearse(store: Store, job: Job, spec: RehearsalSpec) -> tuple[str, ...]:
@@ -133,6 +158,21 @@ async def _to_rehearse(store: Store, job: Job, spec: RehearsalSpec) -> tuple[str
     if spec.classes or spec.generator is None or job.base is None:
         return spec.classes
     return (await store.get(ModelVersion, f"{spec.model}@{job.base}")).classes
+
+
+async def _fits(
+    store: Store, job: Job, spec: RehearsalSpec, earlier: Sequence[str]
+) -> dict[str, Fitted]:
+    """Return the fit of each class to rehearse: those asked for, then those of the job's own fit."""
+    own = await _own_fit(store, job, spec)
+    known = await _fitted_by_class(store, job, spec, own)
+    wanted = dict.fromkeys((*earlier, *(own.classes if own else ())))
+    if missing := [name for name in wanted if name not in known]:
+        raise Refusal(
+            f"classes: no {spec.generator} generator of model {spec.model} was fitted for "
+            f"{', '.join(missing)}; fit one with `rdg generator fit` while their data exists"
+        )
+    return {name: known[name] for name in wanted}
 
 
 async def _own_fit(store: Store, job: Job, spec: RehearsalSpec) -> Fitted | None:
@@ -144,45 +184,9 @@ async def _fitted_by_class(
 ) -> dict[str, Fitted]:
     """Return each class's fit: the one that was chosen before, the job's own, or the newest."""
     if job.fitted:
-        fits = {key: await store.get(Fitted, key) for key in set(job.fitted.values())}
-        return {name: fits[key] for name, key in job.fitted.items()}
+        return await chosen_fits(store, job)
     newest_first = await store.find(Fitted, model=job.model, limit=1000)
     ours_last = [*reversed(newest_first), *([own] if own else [])]
     return {
         name: fit for fit in ours_last if fit.generator == spec.generator for name in fit.classes
     }
-
-
-def _orders(spec: RehearsalSpec, fits: Sequence[Fitted], targets: Sequence[str]) -> list[Order]:
-    """Cut what is asked for into shards; who works on them, and how many, changes nothing in them."""
-    pieces = [
-        (fit, target, count, index)
-        for fit, target in zip(fits, targets, strict=True)
-        for index, count in enumerate(_shard_sizes(spec.count, fit))
-    ]
-    if len(pieces) > MAX_SHARDS:
-        raise Refusal(f"count: {len(pieces)} shards, at most {MAX_SHARDS}; ask for fewer samples")
-    return [
-        Order(
-            shard=shard,
-            shards=len(pieces),
-            generator=fit.generator,
-            fitted=fit.id,
-            target=target,
-            count=count,
-            seed=_seed(spec.seed, target, index),
-            options=spec.options,
-        )
-        for shard, (fit, target, count, index) in enumerate(pieces)
-    ]
-
-
-def _shard_sizes(count: int, fit: Fitted) -> list[int]:
-    sample_bytes = prod(fit.shape) * (1 if fit.dtype == "uint8" else 4)
-    size = max(1, min(SHARD_SAMPLES, SHARD_BYTES // sample_bytes))
-    return [min(size, count - start) for start in range(0, count, size)]
-
-
-def _seed(seed: int, target: str, index: int) -> int:
-    text = f"{seed}/{target}/{index}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")

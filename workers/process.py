@@ -25,25 +25,29 @@ from threadpoolctl import threadpool_limits
 
 from bus.bus import Bus
 from bus.connect import connect
+from bus.desk import attend
 from bus.errors import BusUnavailable
 from bus.local import serve
 from bus.memory import MemoryTransport
-from bus.stage import AnyStage, Settlement, Terms, attend, topology
+from bus.seal import read_seal
+from bus.stage import AnyStage, Settlement, Terms, topology
+from bus.tasks import tasks
 from bus.transport import Subscription, Transport
 from learning import generators
-from schemas.documents import NEXT_STATES, TERMINAL, Document, Job, Model, ModelVersion
-from schemas.flow import RehearsalRequested
-from schemas.message import derived_id
+from schemas.documents import Job, Model, ModelVersion
 from schemas.settings import Settings
-from store.base import MAX_PAGE, Store
+from store.base import Store, each
 from store.connect import open_store
 from store.errors import NotFound, StoreUnavailable
-from store.jobs import finish
+from workers.endpoints import serving
+from workers.health import Attendance, Health
+from workers.metrics import Metrics
 from workers.pipeline import described, installed, load_all
 from workers.releasing import release_of
-from workers.resources import Resources, report
+from workers.resources import Resources, fail
+from workers.watchdog import Watchdog
+from workers.whereabouts import ask_for_all
 
-D = TypeVar("D", bound=Document)
 Opened = TypeVar("Opened")
 
 SERVED = ("amqp", "amqps", "unix", "mongodb", "mongodb+srv")
@@ -66,29 +70,46 @@ async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -
 
     Raises:
         ValueError: There is no such stage or generator.
-        BusUnavailable, StoreUnavailable: Their URL is not one that waiting helps.
+        BusUnavailable, StoreUnavailable: Their URL is not one that waiting helps, or a consumer stayed away.
 
     """
-    _chosen(described(installed(), generators.installed()), wanted)  # before it waits for anything
+    everything = await asyncio.to_thread(described, installed(), generators.installed())
+    _chosen(everything, wanted)  # before it waits for anything
     store_url, bus_url = settings.store_url, settings.bus_url
+    health = Health(wanted, stop)
     with suppress(Stopped):
         async with (
+            serving(settings, health) as address,
             patiently(
-                store_url, lambda: open_store(store_url, settings.cache_bytes), stop
+                store_url,
+                lambda: open_store(store_url, settings.cache_bytes, settings.tls),
+                stop,
+                health.waits,
             ) as store,
-            patiently(bus_url, lambda: connect(bus_url, settings.namespace), stop) as transport,
-            attending(transport, store, settings, wanted) as subscriptions,
+            patiently(
+                bus_url,
+                lambda: connect(bus_url, settings.namespace, settings.tls),
+                stop,
+                health.waits,
+            ) as transport,
+            attending(transport, store, settings, wanted, health) as subscriptions,
         ):
-            log.info("ready: %s (%d queues)", " ".join(wanted), len(subscriptions))
+            ready = " ".join(wanted), len(subscriptions), address
+            log.info("ready: %s (%d queues), health at %s", *ready)
             await stop.wait()
             log.info("stopping: up to %.0f s for what runs", settings.grace_s)
+    if health.failure:
+        raise BusUnavailable(health.failure)
 
 
 @asynccontextmanager
 async def patiently(
-    url: str, open_once: Callable[[], AbstractAsyncContextManager[Opened]], stop: asyncio.Event
+    url: str,
+    open_once: Callable[[], AbstractAsyncContextManager[Opened]],
+    stop: asyncio.Event,
+    say: Callable[[str], None],
 ) -> AsyncIterator[Opened]:
-    """Open what a server at `url` serves as soon as it does, with growing pauses; each try says what is wrong.
+    """Open what a server at `url` serves as soon as it does, with growing pauses; `say` each time what is wrong.
 
     Only a server is waited for: a file that cannot be opened or an unknown scheme is an error at once.
 
@@ -105,7 +126,7 @@ async def patiently(
             except (BusUnavailable, StoreUnavailable) as error:
                 if urlsplit(url).scheme not in SERVED:
                     raise
-                log.warning("%s; trying again", error)
+                say(str(error))
             await _pause(pause_s * random.uniform(0.5, 1), stop)  # noqa: S311  not all come at once
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         yield opened
@@ -124,71 +145,79 @@ async def up(settings: Settings, stop: asyncio.Event) -> None:
     if url.scheme != "unix":
         raise ValueError(f"RDG_BUS: `rdg up` is its own bus, at unix:///path, not {url.scheme}://")
     transport, path = MemoryTransport(), Path(unquote(url.path))
+    health = Health(installed(), stop)
     async with (
-        open_store(settings.store_url, settings.cache_bytes) as store,
-        attending(transport, store, settings, installed()),
+        serving(settings, health) as address,
+        open_store(settings.store_url, settings.cache_bytes, settings.tls) as store,
+        attending(transport, store, settings, installed(), health),
         serve(transport, path),
     ):
-        await resume(_bus(transport, store, settings), store)
-        log.info("ready: all stages, bus at %s", path)
+        await resume(await _bus(transport, store, settings), store)
+        log.info("ready: all stages, bus at %s, health at %s", path, address)
         await stop.wait()
         log.info("stopping: up to %.0f s for what runs", settings.grace_s)
 
 
 @asynccontextmanager
 async def attending(
-    transport: Transport, store: Store, settings: Settings, wanted: Sequence[str]
+    transport: Transport,
+    store: Store,
+    settings: Settings,
+    wanted: Sequence[str],
+    health: Health | None = None,
 ) -> AsyncIterator[list[Subscription]]:
     """Declare the topology of the whole pipeline and attend the wanted stages while the context is open."""
+    health = health or Health(wanted, asyncio.Event())
     # Products are small here. With a thread for each core they spin while they wait for each other, which costs
     # many times the work as soon as anything else runs, and sums round by the number of cores.
     threadpool_limits(1)
-    resources = Resources(store, generators.installed(), settings.slice_s)
-    everything = load_all(installed(), resources)
-    stages = _chosen(everything, wanted)
-    bus = _bus(transport, store, settings)
-    await transport.declare(topology(everything))
+    resources = Resources(
+        store,
+        generators.installed(),
+        settings.slice_s,
+        window=settings.window,
+        active_jobs=settings.active_jobs,
+        turn_s=min(5.0, settings.deadline_s / 2),
+        job_deadline_s=settings.job_deadline_s,
+    )
+    everything = await asyncio.to_thread(load_all, installed(), resources)
+    stages = [health.metrics.counted(stage) for stage in _chosen(everything, wanted)]
+    bus = await _bus(transport, store, settings)
+    declared = topology(everything)
+    await transport.declare(declared)
     terms = Terms(
         prefetch=settings.prefetch,
         grace_s=settings.grace_s,
+        deadline_s=settings.deadline_s,
         attempts=settings.attempts,
         retry_s=settings.retry_s,
         transient=(StoreUnavailable,),
-        observe=_observer(bus, store),
+        observe=_observer(bus, store, health.metrics),
     )
     async with attend(bus, stages, terms) as subscriptions:
-        yield subscriptions
+        own = dict(zip(topology(stages).queues, subscriptions, strict=True))
+        attendance = Attendance(transport, store, declared.queues, own)
+        async with health.attending(attendance), tasks() as group:
+            if any(stage.name == "planning" for stage in stages):
+                stall_s = settings.stall_s + settings.slice_s  # a slice is silent, too
+                watchdog = Watchdog(bus, resources, everything, stall_s, settings.deadline_s)
+                group.create_task(watchdog.run(settings.sweep_s), name="watchdog")
+            yield subscriptions
 
 
 async def resume(bus: Bus, store: Store) -> None:
-    """Put back what a bus in memory has forgotten: the newest releases, and the jobs that are not over.
-
-    Of a job, what was done is found done, by id; the rest is done again with the same result.
-    """
-    async for model in _every(store, Model):
+    """Put back what a bus in memory has forgotten: the newest releases, and where the open jobs stand."""
+    async for model in each(store, Model):
         if model.released is not None:
             version = await store.get(ModelVersion, f"{model.id}@{model.released}")
             await bus.publish(await release_of(store, version))
-    for state in NEXT_STATES.keys() - TERMINAL:
-        async for job in _every(store, Job, state=state):
-            log.info("job %s goes on (it was %s)", job.id, state)
-            await bus.publish(
-                RehearsalRequested(id=derived_id(job.run), job=job.id, attempt=job.attempt)
-            )
+    await ask_for_all(store, bus)
 
 
-async def _every(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
-    """Yield all documents, page by page."""
-    page = await store.find(kind, limit=MAX_PAGE, before=None, **equal)
-    while page:
-        for document in page:
-            yield document
-        page = await store.find(kind, limit=MAX_PAGE, before=page[-1], **equal)
-
-
-def _bus(transport: Transport, store: Store, settings: Settings) -> Bus:
+async def _bus(transport: Transport, store: Store, settings: Settings) -> Bus:
     source = f"rdg/{socket.gethostname()}/{os.getpid()}"
-    return Bus(transport, source, store, settings.inline_bytes)
+    seal = await asyncio.to_thread(read_seal, settings.keys, settings.sealing)
+    return Bus(transport, source, store, settings.inline_bytes, seal)
 
 
 def _chosen(everything: Sequence[AnyStage], wanted: Sequence[str]) -> list[AnyStage]:
@@ -207,27 +236,33 @@ def _chosen(everything: Sequence[AnyStage], wanted: Sequence[str]) -> list[AnySt
     return chosen
 
 
-def _observer(bus: Bus, store: Store) -> Callable[[Settlement], Awaitable[None]]:
-    """Return what keeps a job's costs, and fails the job whose message was buried."""
+def _observer(bus: Bus, store: Store, metrics: Metrics) -> Callable[[Settlement], Awaitable[None]]:
+    """Return what is told of every delivery: its job first, which may fail and be told again, then the metrics."""
 
     async def observe(settlement: Settlement) -> None:
-        job = settlement.run.rpartition(".")[0]
-        if not job:
-            return
-        await store.tally(
-            job,
-            {
-                f"{settlement.stage}.messages": 1,
-                f"{settlement.stage}.seconds": settlement.seconds,
-                f"{settlement.stage}.bytes_in": settlement.bytes_in,
-                f"{settlement.stage}.bytes_out": settlement.bytes_out,
-            },
-        )
-        if settlement.outcome == "buried":
-            log.error("%s gave up on job %s: %s", settlement.stage, job, settlement.reason)
-            await _fail(bus, store, settlement)
+        await _charge(bus, store, settlement)
+        metrics.settled(settlement)
 
     return observe
+
+
+async def _charge(bus: Bus, store: Store, settlement: Settlement) -> None:
+    """Keep a job's costs, and fail the job whose message was buried."""
+    job = settlement.run.rpartition(".")[0]
+    if not job or settlement.outcome not in ("done", "buried"):
+        return
+    await store.tally(
+        job,
+        {
+            f"{settlement.stage}.messages": 1,
+            f"{settlement.stage}.seconds": settlement.seconds,
+            f"{settlement.stage}.bytes_in": settlement.bytes_in,
+            f"{settlement.stage}.bytes_out": settlement.bytes_out,
+        },
+    )
+    if settlement.outcome == "buried":
+        log.error("%s gave up on job %s: %s", settlement.stage, job, settlement.reason)
+        await _fail(bus, store, settlement)
 
 
 async def _fail(bus: Bus, store: Store, settlement: Settlement) -> None:
@@ -237,6 +272,4 @@ async def _fail(bus: Bus, store: Store, settlement: Settlement) -> None:
         return
     if job.run != settlement.run:
         return  # of an earlier attempt
-    reason = f"{settlement.stage}: {settlement.reason}"
-    job = await finish(store, job, "failed", reason)
-    await bus.publish(report(job, settlement.stage))
+    await fail(store, bus, job, settlement.stage, f"{settlement.stage}: {settlement.reason}")

@@ -109,6 +109,9 @@ async def _record(
         there = await store.get(ModelVersion, version.id)
         if there.run == job.run:
             return there
+        foreign = {part.digest for part in trained.parts} - {part.digest for part in there.parts}
+        if foreign:
+            await store.drop_parts(f"model/{version.id}", *foreign)
 
 
 async def _provenance(store: Store, job: Job, spec: RehearsalSpec, dataset: Dataset) -> Provenance:

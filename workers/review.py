@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 
 from bus.stage import Stage
-from schemas.documents import Job, RehearsalSet
+from schemas.documents import Job
 from schemas.flow import Progress, RehearsalSetReady, ReviewDecided, TrainingRequested
 from schemas.job import Review
 from schemas.names import set_of
-from store.base import Store, change
-from store.jobs import advance, finish
+from store.base import Store
+from store.jobs import advance, decide, finish
 from workers.planning import first_slice
 from workers.resources import Resources, report
 
@@ -16,7 +16,6 @@ In = RehearsalSetReady | ReviewDecided
 Out = ReviewDecided | TrainingRequested | Progress
 
 APPROVE = "rdg review approve"
-DECIDED = ("training", "releasing")  # after a restart such a job comes by again, and is sent on
 
 
 def stage(resources: Resources) -> Stage[In, Out]:
@@ -27,10 +26,10 @@ def stage(resources: Resources) -> Stage[In, Out]:
         review = job.rehearsal.review
         if isinstance(message, ReviewDecided):
             job = await _carry_out(store, job, message)
+            if job.state == "training" and message.approved:
+                yield first_slice(job)
         elif job.state == "reviewing" and review.mode == "policy":
             yield _judge(review, message)
-        if job.state in DECIDED and not _is_rejection(message):
-            yield first_slice(job)
         waits = job.state == "reviewing" and review.mode == "manual"
         yield report(job, "review", note=f"waits for a person: {APPROVE} {job.id}" if waits else "")
 
@@ -61,10 +60,6 @@ def _judge(review: Review, ready: RehearsalSetReady) -> ReviewDecided:
     )
 
 
-def _is_rejection(message: In) -> bool:
-    return isinstance(message, ReviewDecided) and not message.approved
-
-
 async def _carry_out(store: Store, job: Job, decision: ReviewDecided) -> Job:
     """Send the job to training, or delete the data, and return the job as it now is.
 
@@ -72,21 +67,16 @@ async def _carry_out(store: Store, job: Job, decision: ReviewDecided) -> Job:
     """
     if job.state != "reviewing":
         return job
-    status = "approved" if decision.approved else "deleted"
-    if await _mark(store, job, status, decision.reviewer) != status:
+    kept = await decide(
+        store,
+        job.run,
+        approved=decision.approved,
+        reviewer=decision.reviewer,
+        reason=decision.reason,
+    )
+    if decision.approved != (kept.status == "approved"):
         return job
     if decision.approved:
         return await advance(store, job, "training")
     await store.drop_parts(set_of(job.run))
-    return await finish(store, job, "rejected", f"review by {decision.reviewer}: {decision.reason}")
-
-
-async def _mark(store: Store, job: Job, status: str, reviewer: str) -> str:
-    """Decide on the job's set unless somebody has, and return what was decided."""
-
-    def step(kept: RehearsalSet) -> RehearsalSet:
-        if kept.status != "collected":
-            return kept
-        return kept.model_copy(update={"status": status, "reviewer": reviewer})
-
-    return (await change(store, RehearsalSet, job.run, step)).status
+    return await finish(store, job, "rejected", f"review by {kept.reviewer}: {kept.reason}")

@@ -25,7 +25,7 @@ from store.jobs import advance
 from workers.datasets import read_dataset, read_parts
 from workers.models import LoadedModel, load_model
 from workers.resources import Refusal, Resources, report
-from workers.slices import Superseded, leave, take
+from workers.slices import Superseded, leave, repeated, take
 
 Out = TrainingRequested | ModelTrained | Progress
 Weights = Mapping[str, NDArray[Any]]
@@ -38,16 +38,17 @@ def stage(resources: Resources) -> Stage[TrainingRequested, Out]:
     async def handle(job: Job, message: TrainingRequested) -> AsyncIterator[Out]:
         try:
             checkpoint = await take(store, job, message)
+            lesson = await _prepare(store, job)
+            reached = await asyncio.to_thread(_slice, lesson, checkpoint, resources.due())
+            if reached.result is None:
+                yield await leave(store, job, message, reached.checkpoint)
+            else:
+                job = await advance(store, job, "releasing")
+                yield await _candidate(store, job, lesson, reached.result)
+            yield report(job, "training", reached.progress * 100, 100)
         except Superseded:
-            return
-        lesson = await _prepare(store, job)
-        reached = await asyncio.to_thread(_slice, lesson, checkpoint, resources.due())
-        if reached.result is None:
-            yield await leave(store, job, message, reached.checkpoint)
-        else:
-            job = await advance(store, job, "releasing")
-            yield await _candidate(store, job, lesson, reached.result)
-        yield report(job, "training", reached.progress * 100, 100)
+            for again in repeated(job, message):
+                yield again
 
     return Stage(
         "training",

@@ -22,6 +22,7 @@ STUBBORN = (
     "-c",
     """
 import asyncio, logging
+from schemas.settings import Settings
 from workers.cli import _run
 
 async def main(stop):
@@ -30,7 +31,7 @@ async def main(stop):
     logging.info("stopping")
     await asyncio.Event().wait()
 
-_run(main, "info")
+_run(main, Settings(), "info")
 """,
 )
 
@@ -79,6 +80,9 @@ async def ended(home: Path, *arguments: str, **environment: str) -> tuple[int | 
         (["generation.gnn"], {}, 4, "'generation.gnn': generation has generation.original,"),
         (["fleet", "--log-level", "loud"], {}, 4, "Unknown level: 'LOUD'"),
         (["fleet"], {"RDG_GRACE_S": "soon"}, 4, "RDG_GRACE_S: Input should be a valid number"),
+        (["fleet"], {"RDG_HEALTH": "0.0.0.0:0"}, 4, "RDG_HEALTH: 0.0.0.0:0 is open to other"),
+        (["fleet"], {"RDG_HEALTH": "9400"}, 4, "RDG_HEALTH: '9400' is not host:port"),
+        (["fleet"], {"RDG_HEALTH_TOKEN": "short"}, 4, "RDG_HEALTH_TOKEN: "),
         (["fleet", "--bus", "http://host"], {}, 2, "RDG_BUS: http scheme; use amqp://"),
         (["fleet", "--store", "redis://host"], {}, 2, "RDG_STORE: redis scheme; use mongodb://"),
         (["fleet", "--store", "sqlite:///proc/no/store.db"], {}, 2, "/proc/no/store.db"),

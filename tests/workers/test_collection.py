@@ -5,14 +5,16 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from schemas.documents import RehearsalSet
-from schemas.flow import Progress, RehearsalSetReady, SamplesLabelled
+from schemas.flow import GenerationRequested, Progress, RehearsalSetReady, SamplesLabelled
 from schemas.message import Message, derived_id
 from schemas.names import set_of
 from store.base import Store
 from tests.workers.scene import (
     KNOWN,
+    add_fitted,
     add_job,
     is_there,
     job_now,
@@ -75,6 +77,19 @@ async def test_the_last_shard_makes_the_set(store: Store, resources: Resources) 
     assert (await job_now(store)).state == "reviewing"
 
 
+@pytest.mark.parametrize("confidence", [np.nan, np.inf, -1, 2])
+async def test_figures_that_are_none_do_not_get_past_the_gate(
+    store: Store, resources: Resources, confidence: float
+) -> None:
+    spoiled = shard(0).model_copy(update={"confidence": np.full(3, confidence, np.float32)})
+
+    with pytest.raises(ValidationError, match="confidence"):
+        await arrive(resources, [spoiled])
+
+    said = await arrive(resources, [shard(0), shard(1), shard(2)])
+    assert only(RehearsalSetReady, said).counts == {"ant": 7, "bee": 5}
+
+
 async def test_any_order_and_any_repeat_gives_the_same_set(
     store: Store, resources: Resources
 ) -> None:
@@ -115,3 +130,70 @@ async def test_the_samples_belong_to_the_set(store: Store, resources: Resources)
     await store.drop_parts(set_of("j-1.1"))
 
     assert not any([await is_there(store, part.digest) for part in kept.parts])
+
+
+HUGE = 100
+
+
+async def huge_job(store: Store) -> None:
+    """A job of 100 shards, four samples each, beside the small one."""
+    await add_fitted(store, shape=(512, 256), dtype="uint8")
+    spec = rehearsal(count=2 * HUGE, classes=("ant", "bee"))
+    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    await add_job(store, spec, id="j-huge", state="generating", fitted=fitted)
+
+
+def of_huge(number: int, window: int) -> SamplesLabelled:
+    placed = order("ant", shard=number, shards=HUGE, window=window)
+    return shard(0).model_copy(update={"job": "j-huge", "order": placed})
+
+
+async def test_an_arrival_asks_for_the_next_shard_of_its_lane(
+    store: Store, resources: Resources
+) -> None:
+    await huge_job(store)
+
+    asked = only(GenerationRequested, await arrive(resources, [of_huge(45, window=8)]))
+
+    assert (asked.job, asked.order.shard, asked.order.window) == ("j-huge", 53, 8)
+    assert (asked.order.target, asked.order.fitted) == ("bee", "gmm-earlier")
+
+
+async def test_a_repeated_arrival_asks_for_the_same_with_the_same_id(
+    store: Store, resources: Resources
+) -> None:
+    await huge_job(store)
+    collection = stage(resources)
+
+    # Two messages: what a lost connection repeats, and what somebody asked for again.
+    said = [
+        output
+        for key in ("first", "second")
+        async for output in collection.handle(
+            of_huge(0, window=8).model_copy(update={"id": derived_id(key)})
+        )
+    ]
+
+    first, second = of(GenerationRequested, said)
+    assert first == second
+    assert first.id == derived_id("j-huge.1", "shard", 8)
+
+
+async def test_the_last_of_a_lane_asks_for_nothing(store: Store, resources: Resources) -> None:
+    await huge_job(store)
+
+    said = await arrive(resources, [of_huge(HUGE - 8, window=8), of_huge(0, window=HUGE)])
+
+    assert of(GenerationRequested, said) == []
+
+
+async def test_a_job_of_many_shards_reports_about_a_hundred_times(
+    store: Store, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await huge_job(store)
+    monkeypatch.setattr("workers.collection.REPORTS", 4)
+    arrived = [of_huge(number, window=HUGE) for number in range(HUGE // 2)]
+
+    said = await arrive(resources, arrived)
+
+    assert [news.done for news in of(Progress, said)] == [25, 50]

@@ -5,15 +5,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 
+from bus.wire import encode
 from learning.generators import BUILT_IN
-from schemas.documents import DOCUMENTS
+from schemas.documents import DOCUMENTS, Document
 from schemas.flow import FLOW
+from schemas.message import Message
+from store.rules import write_document
+from tests.schemas.messages import examples
 from workers import contract
 from workers.contract import FOLDER, asyncapi, documents, files, main
 from workers.pipeline import PIPELINE, described
+
+EXAMPLES = 8  # of each type
+
+Sent = extend(  # msgpack has bytes, which JSON Schema has no name for
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "string", lambda _, value: isinstance(value, str | bytes)
+    ),
+)
 
 
 def resolved(document: dict[str, Any], reference: str) -> Any:
@@ -90,6 +105,24 @@ def test_arrays_say_what_they_may_hold() -> None:
     samples = asyncapi()["components"]["schemas"]["SamplesGenerated"]["properties"]["samples"]
 
     assert samples["x-rdg-array"] == {"dtypes": ["uint8", "float32"], "dimensions": [2, 4]}
+
+
+@pytest.mark.parametrize("kind", FLOW, ids=lambda kind: kind.__name__)
+def test_what_is_sent_is_what_the_contract_says(kind: type[Message]) -> None:
+    document = asyncapi()
+    contract_of = {"$ref": f"#/components/schemas/{kind.__name__}", **document}
+    reader = Sent(contract_of)
+
+    for message in examples(kind, EXAMPLES):
+        reader.validate(msgpack.unpackb(encode(message, "here").body))
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+def test_what_is_stored_is_what_the_contract_says(kind: type[Document]) -> None:
+    reader = Draft202012Validator({"$ref": f"#/$defs/{kind.__name__}", **documents()})
+
+    for document in examples(kind, EXAMPLES):
+        reader.validate(json.loads(write_document(document)))
 
 
 def test_a_type_that_changed_without_its_document_is_found(

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ from workers.resources import Resources
 
 FOLDER = Path(pipeline.__file__).parent
 FROM_OUTSIDE = {"RehearsalRequested", "DeviceReported"}  # published by people and by devices
+
+
+def test_commands_find_the_queues_of_the_pipeline_by_their_entry_point() -> None:
+    found = [point.load() for point in entry_points(group="rdg.queues")]
+    assert pipeline.queues in found
+    assert {queue for stage in stages() for queue in stage.queues} <= set(pipeline.queues())
 
 
 def stages() -> list[AnyStage]:

@@ -1,11 +1,13 @@
 """From a job to the messages that do it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from math import prod
 
 import pytest
 
-from schemas.documents import Dataset
+from bus.errors import Busy
+from schemas.documents import Dataset, Document
 from schemas.flow import (
     MAX_SHARDS,
     FittingRequested,
@@ -16,7 +18,7 @@ from schemas.flow import (
     RehearsalRequested,
     TrainingRequested,
 )
-from schemas.message import Message
+from schemas.message import Message, derived_id
 from store.base import Store
 from store.errors import NotFound
 from tests.workers.scene import (
@@ -34,8 +36,9 @@ from tests.workers.scene import (
     rehearsal,
     sent,
 )
-from workers.planning import SHARD_BYTES, SHARD_SAMPLES, first_slice, stage
+from workers.planning import first_slice, stage
 from workers.resources import Resources
+from workers.shards import SHARD_BYTES, SHARD_SAMPLES
 
 REQUEST = RehearsalRequested(job="j-1")
 
@@ -236,6 +239,101 @@ async def test_more_shards_than_a_gate_takes_are_refused(
     assert await orders(resources) == []
 
     assert f"count: {2 * MAX_SHARDS} shards, at most" in (await job_now(store)).reason
+
+
+async def test_only_a_window_of_shards_is_asked_for(store: Store) -> None:
+    await add_fitted(store)
+    await add_job(store, rehearsal(count=1201))
+
+    made = await planned(Resources(store, ("gmm",), window=4))
+
+    asked = [message.order for message in of(GenerationRequested, made)]
+    assert [(order.shard, order.shards, order.window) for order in asked] == [
+        (shard, 6, 4) for shard in range(4)
+    ]
+    assert only(Progress, made).total == 6
+
+
+async def test_a_job_that_is_asked_for_again_goes_on_with_what_has_not_arrived(
+    store: Store,
+) -> None:
+    resources = Resources(store, ("gmm",), window=2)
+    await add_fitted(store)
+    await add_job(store, rehearsal(count=1201))
+    first = of(GenerationRequested, await planned(resources))
+    for shard in (0, 1, 2):
+        await store.arrive("j-1.1", shard, "{}", 6)
+
+    nudge = RehearsalRequested(id=derived_id("nudge"), job="j-1")
+    again = of(GenerationRequested, [each async for each in stage(resources).handle(nudge)])
+    repeated = of(GenerationRequested, [each async for each in stage(resources).handle(nudge)])
+
+    assert [message.order.shard for message in again] == [4, 3]
+    assert again == repeated
+    # What was lost may have been lost after generation: it must not take this for what it has done.
+    assert {message.id for message in again}.isdisjoint(message.id for message in first)
+
+
+async def test_a_job_whose_shards_are_all_in_is_collected_when_it_is_asked_for_again(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store)
+    await add_job(store, rehearsal(count=1201))
+    await planned(resources)
+    for shard in range(6):
+        await store.arrive("j-1.1", shard, "{}", 6)
+
+    assert [order.shard for order in await orders(resources)] == [5]
+
+
+@pytest.mark.parametrize("state", ["fitting", "generating", "training", "releasing"])
+async def test_a_job_waits_for_its_turn_while_as_many_as_may_are_under_way(
+    store: Store, state: str
+) -> None:
+    await add_job(store, plain())
+    other = await add_job(store, plain(), id="j-other", state=state)
+    resources = Resources(store, (), active_jobs=1, turn_s=0)
+
+    with pytest.raises(Busy, match="1 jobs are under way"):
+        await planned(resources)
+    assert (await job_now(store)).state == "submitted"
+
+    await store.replace(other.model_copy(update={"state": "completed"}))
+    assert of(TrainingRequested, await planned(resources))
+
+
+async def test_a_job_under_way_does_not_wait_for_another_turn(store: Store) -> None:
+    await add_fitted(store)
+    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    await add_job(store, rehearsal(), state="generating", fitted=fitted)
+
+    assert await orders(Resources(store, (), active_jobs=1, turn_s=0))
+
+
+async def test_a_job_that_waits_for_a_person_takes_no_turn(store: Store) -> None:
+    await add_job(store, plain(), id="j-other", state="reviewing")
+    await add_job(store, plain())
+
+    assert of(TrainingRequested, await planned(Resources(store, (), active_jobs=1, turn_s=0)))
+
+
+async def test_a_job_begins_as_soon_as_another_is_over(store: Store) -> None:
+    await add_job(store, plain())
+    other = await add_job(store, plain(), id="j-other", state="training")
+    looked = asyncio.Event()
+    count = store.count
+
+    async def noting(kind: type[Document], **equal: str) -> int:
+        looked.set()
+        return await count(kind, **equal)
+
+    store.count = noting  # type: ignore[method-assign]
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        waiting = group.create_task(planned(Resources(store, (), active_jobs=1, turn_s=60)))
+        await looked.wait()
+        await store.replace(other.model_copy(update={"state": "failed"}))
+
+    assert of(TrainingRequested, waiting.result())
 
 
 async def test_a_repeat_keeps_the_fits_that_were_chosen(store: Store, resources: Resources) -> None:

@@ -1,6 +1,7 @@
 """What all stages do with a job: end quietly when it is over, fail it when it cannot be done."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from schemas.message import Message
 from schemas.names import work_of
 from store.base import Store
 from store.errors import NotFound
+from store.jobs import finish
 from tests.workers.scene import add_job, is_there, job_now, only, plain
 from workers.resources import Refusal, Resources, report
 
@@ -125,3 +127,34 @@ async def test_a_report_fits_its_message_however_long_the_reason(store: Store) -
     job = await add_job(store, plain(), state="failed", reason="x" * 4096)
 
     assert len(report(job, "probe").note) == 1024
+
+
+async def test_what_a_handler_keeps_for_a_job_that_ended_meanwhile_is_removed(
+    store: Store, resources: Resources
+) -> None:
+    job = await add_job(store, plain(), state="training")
+    kept = []
+
+    async def handle(_: Job, __: RehearsalRequested) -> AsyncIterator[Message]:
+        await finish(store, job, "cancelled", "not wanted")
+        kept.append(await store.put_part(b"late", work_of(job.run)))
+        await store.arrive(job.run, 0, "late", 2)
+        yield report(job, "probe")
+
+    guarded = resources.on_jobs("probe", handle)
+    assert [output async for output in guarded(REQUEST)]
+
+    assert not await is_there(store, kept[0])
+    assert await store.arrived(job.run) == set()
+
+
+async def test_a_message_of_a_job_past_its_deadline_fails_it_before_it_is_handled(
+    store: Store, resources: Resources
+) -> None:
+    asked = datetime.now(UTC) - timedelta(seconds=61)
+    await add_job(store, plain(deadline_s=60), state="training", asked=asked)
+
+    said = await handled(resources)
+
+    assert said == ["deadline: not over 60 s after it was asked for; it was training"]
+    assert (await job_now(store)).state == "failed"

@@ -6,7 +6,6 @@ from schemas.documents import RehearsalSet
 from schemas.flow import Progress, RehearsalSetReady, ReviewDecided, TrainingRequested
 from schemas.message import Message
 from store.base import Store
-from store.jobs import advance
 from tests.workers.scene import add_job, add_set, is_there, job_now, of, only, rehearsal, sent
 from workers.planning import first_slice
 from workers.resources import Resources
@@ -84,7 +83,7 @@ async def test_an_approval_starts_training_and_is_on_record(
     assert job.state == "training"
     assert started.id == first_slice(job).id
     kept = await store.get(RehearsalSet, job.run)
-    assert (kept.status, kept.reviewer) == ("approved", "ada")
+    assert (kept.status, kept.reviewer, kept.reason) == ("approved", "ada", "")
 
 
 async def test_an_approval_that_comes_again_asks_for_the_same_training(
@@ -141,22 +140,6 @@ async def test_a_decision_that_was_cut_short_still_counts_before_another(
     await said(resources, decision(first, "ada"))
 
     assert (await job_now(store)).state == ("training" if first else "rejected")
-
-
-@pytest.mark.parametrize("mode", ["policy", "manual"])
-@pytest.mark.parametrize("state", ["training", "releasing"])
-async def test_a_job_that_was_decided_before_a_restart_goes_on(
-    store: Store, resources: Resources, mode: str, state: str
-) -> None:
-    await awaited(store, mode=mode)
-    await said(resources, decision(approved=True))
-    job = await job_now(store)
-    if state == "releasing":
-        job = await advance(store, job, "releasing")
-
-    news = await said(resources, READY)
-
-    assert only(TrainingRequested, news).id == first_slice(job).id
 
 
 async def test_a_decision_before_there_is_a_set_changes_nothing(

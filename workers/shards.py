@@ -1,0 +1,123 @@
+"""The shards of a job: what each is, and which are on their way.
+
+A job has `window` lanes. Lane r makes the shards r, r + window, r + 2 window and so on, one after the other: planning
+asks for the first of each, and the arrival of one at collection asks for the next. So at most `window` shards of a job
+are on their way, however many it has, and jobs take turns. Who makes a shard, when, and beside how many others,
+changes nothing in it: its order follows from the job and its number.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import ceil, prod
+from typing import Self
+
+from schemas.documents import Fitted, Job
+from schemas.flow import MAX_SHARDS, Order
+from schemas.job import RehearsalSpec
+from store.base import Store
+from workers.resources import Refusal
+
+SHARD_BYTES = 512 * 1024
+SHARD_SAMPLES = 500
+KEPT_PLANS = 256
+
+
+@dataclass(frozen=True)
+class Share:
+    """The shards of one class: numbers from `first`, of `size` samples each, and a last one with the rest."""
+
+    target: str
+    generator: str
+    fitted: str
+    size: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All shards of one attempt at a job."""
+
+    spec: RehearsalSpec
+    shares: tuple[Share, ...]
+    shards: int
+
+    @classmethod
+    def of(cls, spec: RehearsalSpec, fits: Mapping[str, Fitted]) -> Self:
+        """Cut what is asked of each class into shards, class by class in the order of `fits`.
+
+        Raises:
+            Refusal: They are more than MAX_SHARDS.
+
+        """
+        shares, shards = [], 0
+        for target, fit in fits.items():
+            size = _shard_size(fit)
+            shares.append(Share(target, fit.generator, fit.id, size, shards))
+            shards += ceil(spec.count / size)
+        if shards > MAX_SHARDS:
+            raise Refusal(f"count: {shards} shards, at most {MAX_SHARDS}; ask for fewer samples")
+        return cls(spec, tuple(shares), shards)
+
+    def order(self, shard: int, window: int) -> Order:
+        """Return what to ask for as that shard."""
+        share = self.shares[bisect_right(self.shares, shard, key=lambda each: each.first) - 1]
+        index = shard - share.first
+        return Order(
+            shard=shard,
+            shards=self.shards,
+            window=window,
+            generator=share.generator,
+            fitted=share.fitted,
+            target=share.target,
+            count=min(share.size, self.spec.count - index * share.size),
+            seed=_seed(self.spec.seed, share.target, index),
+            options=self.spec.options,
+        )
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The plans of jobs whose fits are chosen; those used last are kept."""
+
+    store: Store
+    kept: "OrderedDict[str, Plan]" = field(default_factory=OrderedDict)
+
+    async def of(self, job: Job) -> Plan:
+        """Return the plan of a job's attempt."""
+        plan = self.kept.get(job.run)
+        if plan is None:
+            plan = Plan.of(job.rehearsal, await chosen_fits(self.store, job))
+            self.kept[job.run] = plan
+        self.kept.move_to_end(job.run)
+        if len(self.kept) > KEPT_PLANS:
+            self.kept.popitem(last=False)
+        return plan
+
+
+async def chosen_fits(store: Store, job: Job) -> dict[str, Fitted]:
+    """Return the fit that was chosen for each class that the job rehearses."""
+    fits = {key: await store.get(Fitted, key) for key in set(job.fitted.values())}
+    return {name: fits[key] for name, key in job.fitted.items()}
+
+
+def unarrived(shards: int, window: int, arrived: Collection[int]) -> list[int]:
+    """Return the shards to ask for so that a job goes on: the first of each lane that has not arrived.
+
+    Once all have, that is the last: its arrival, again, says that the set is complete.
+    """
+    lanes = [range(lane, shards, window) for lane in range(min(window, shards))]
+    firsts = [next((shard for shard in lane if shard not in arrived), None) for lane in lanes]
+    return [shard for shard in firsts if shard is not None] or [shards - 1]
+
+
+def _shard_size(fit: Fitted) -> int:
+    sample_bytes = prod(fit.shape) * (1 if fit.dtype == "uint8" else 4)
+    return max(1, min(SHARD_SAMPLES, SHARD_BYTES // sample_bytes))
+
+
+def _seed(seed: int, target: str, index: int) -> int:
+    text = f"{seed}/{target}/{index}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
