@@ -111,7 +111,7 @@ def test_every_folder_of_tests_is_a_package() -> None:
 
 
 def test_tests_mirror_the_packages() -> None:
-    beside = {"pipeline", "servers", "chaos"}
+    beside = {"pipeline", "servers", "chaos", "fuzz"}
     folders = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").exists()}
 
     assert folders - beside <= {*PACKAGES, "benchmarks"}
