@@ -93,7 +93,7 @@ def main(
             print(f"not measured: {peer.name}, because {missing} is not installed")
     with broker_at(broker) as url:
         for name in payload or PAYLOADS:
-            _report(name, _measured(url, present, PAYLOADS[name], range(first, rounds), seconds))
+            _report(name, measured(url, present, PAYLOADS[name], range(first, rounds), seconds))
     table(
         "Settings",
         ("system", "confirms", "queue", "what was measured"),
@@ -101,9 +101,10 @@ def main(
     )
 
 
-def _measured(
+def measured(
     url: str, peers: Sequence[Peer], payload: Payload, rounds: range, seconds: float
 ) -> dict[str, Figures]:
+    """Measure the peers in turn, round by round; round -1 is the warm-up."""
     figures = {peer.name: Figures() for peer in peers}
     counts = dict.fromkeys(figures, WARM_UP)
     for number in rounds:

@@ -34,7 +34,8 @@ from benchmarks.waiting import NAME, JobFinished, WaitRequested
 from benchmarks.waiting import installed as waiting_installed
 from bus.bus import Bus
 from bus.connect import connect
-from bus.stage import Stage, Terms, attend, topology
+from bus.desk import attend
+from bus.stage import Stage, Terms, topology
 from schemas.job import FitSpec, RehearsalSpec, Spec, Training
 from schemas.message import derived_id
 from schemas.settings import Settings

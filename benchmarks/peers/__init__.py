@@ -29,6 +29,7 @@ class Peer:
         queue_type: Of the broker: quorum (replicated, what our bus uses) or classic.
         uvloop: Whether its processes run on uvloop.
         waits: Whether the driver's calls wait until the socket has taken the frame (aiormq's default).
+        sealed: Whether bodies are encrypted end to end.
 
     """
 
@@ -41,6 +42,7 @@ class Peer:
     queue_type: str = "quorum"
     uvloop: bool = False
     waits: bool = True
+    sealed: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ PEERS: tuple[Peer, ...] = (
     Peer("aiormq-classic", "raw", _RAW, queue_type="classic"),
     Peer("rdg", "ours", _OURS, ("uvloop",), uvloop=True),
     Peer("rdg-asyncio", "ours", _OURS),
+    Peer("rdg-sealed", "ours", f"{_OURS}; bodies sealed", ("uvloop",), uvloop=True, sealed=True),
     Peer(
         "faststream",
         "faststream",

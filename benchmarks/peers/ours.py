@@ -5,13 +5,21 @@ queue took it. Handling decodes, validates, looks the id up among the recent one
 """
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from benchmarks.peers import IN_FLIGHT, Run
 from benchmarks.peers.loop import Countdown, run_on
 from bus.bus import Bus
+from bus.cipher import KEY_BYTES, Secret
 from bus.connect import connect
-from bus.stage import Stage, Terms, attend, topology
+from bus.desk import attend
+from bus.keyring import Key
+from bus.seal import OPEN, Seal
+from bus.stage import Stage, Terms, topology
+from bus.transport import Transport
 from schemas.message import Message
+
+SEAL = Seal((Key("k-benchmark", datetime.now(UTC), Secret(bytes(KEY_BYTES))),))
 
 
 def produce(run: Run) -> None:
@@ -28,7 +36,7 @@ async def _produce(run: Run) -> None:
     async with connect(run.url, "benchmark") as transport:
         await transport.declare(topology([_stage(run, Countdown(0, run.done))]))
         run.ready()
-        await Bus(transport, "benchmark").publish_all(run.payload.messages(run.count))
+        await _bus(run, transport).publish_all(run.payload.messages(run.count))
         run.done()
 
 
@@ -37,9 +45,13 @@ async def _consume(run: Run) -> None:
     stage = _stage(run, countdown)
     async with connect(run.url, "benchmark") as transport:
         await transport.declare(topology([stage]))
-        async with attend(Bus(transport, "benchmark"), [stage], Terms(prefetch=IN_FLIGHT)):
+        async with attend(_bus(run, transport), [stage], Terms(prefetch=IN_FLIGHT)):
             run.ready()
             await countdown.passed.wait()
+
+
+def _bus(run: Run, transport: Transport) -> Bus:
+    return Bus(transport, "benchmark", seal=SEAL if run.peer.sealed else OPEN)
 
 
 def _stage(run: Run, countdown: Countdown) -> Stage[Message, Message]:
