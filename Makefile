@@ -10,7 +10,7 @@ TEST := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test format lint type imports schemas check bench
+.PHONY: help demo test format lint type imports schemas check fuzz chaos bench
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,16 @@ schemas: $(TEST) ## Write docs/formats again from the message types
 
 check: lint type imports test ## Check everything that CI checks
 
+fuzz: $(TEST) ## Give the readers of outside bytes ten million odd inputs (make fuzz RUNS=100000: a minute)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,test,fuzz]'
+	$(BIN)/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS))
+
+chaos: $(TEST) ## Run 300 jobs under 1,000 faults (45 minutes; make chaos SEED=7 JOBS=30 FAULTS=100: less)
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FAULTS),--faults $(FAULTS))
+
 bench: $(TEST) ## Measure what the README claims (an hour; docs/benchmarks.md says how to run less)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,test,bench]'
-	for each in bus paper_design scale rehearsal; do $(BIN)/python -m benchmarks.$$each || exit 1; done
+	for each in bus sealing paper_design scale rehearsal; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
