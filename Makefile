@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXTRAS ?= server,test# CI adds fuzz, which has wheels for Linux alone
 DEFINITION := pyproject.toml constraints.txt
 SERVER := $(VENV)/.installed-server
 TEST := $(VENV)/.installed-test
@@ -62,5 +63,5 @@ $(SERVER): $(DEFINITION) | $(BIN)/python
 	@touch $@
 
 $(TEST): $(DEFINITION) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@ $(SERVER)
