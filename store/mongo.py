@@ -46,6 +46,7 @@ Record: TypeAlias = dict[str, Any]
 DEFAULT_DATABASE = "rdg"
 ANSWER_S = 5  # waiting for a server, before a call is StoreUnavailable
 SILENCE_S = 30  # a server saying nothing within a call
+DISK_FULL = "No space left on device"  # to the server an unknown error: it has no code of its own
 NEWEST_FIRST = [("created", DESCENDING), ("_id", DESCENDING)]
 
 # What a field's name cannot hold; "%" itself, so that it can be undone.
@@ -242,6 +243,10 @@ class MongoStore:
                 f"{remedy or 'check the address and that it runs'}"
             ) from error
         except (PyMongoError, BSONError) as error:
+            if DISK_FULL in str(error):
+                raise StoreUnavailable(
+                    f"RDG_STORE: the disk of MongoDB at {self._hosts} is full; free some space"
+                ) from error
             reason = str(error).partition(", full error")[0]
             raise StoreError(f"RDG_STORE: MongoDB at {self._hosts} refuses: {reason}") from error
 
