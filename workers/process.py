@@ -34,17 +34,17 @@ from bus.stage import AnyStage, Settlement, Terms, topology
 from bus.tasks import tasks
 from bus.transport import Subscription, Transport
 from learning import generators
-from schemas.documents import Job, Model, ModelVersion
+from schemas.documents import Model, ModelVersion
 from schemas.settings import Settings
 from store.base import Store, each
 from store.connect import open_store
-from store.errors import NotFound, StoreUnavailable
+from store.errors import StoreUnavailable
+from workers.accounts import accounting
 from workers.endpoints import serving
 from workers.health import Attendance, Health
-from workers.metrics import Metrics
 from workers.pipeline import described, installed, load_all
 from workers.releasing import release_of
-from workers.resources import Resources, fail
+from workers.resources import Resources
 from workers.watchdog import Watchdog
 from workers.whereabouts import ask_for_all
 
@@ -185,24 +185,34 @@ async def attending(
     bus = await _bus(transport, store, settings)
     declared = topology(everything)
     await transport.declare(declared)
-    terms = Terms(
+    terms = _terms(settings, accounting(bus, store, health.metrics))
+    async with attend(bus, stages, terms) as subscriptions:
+        own = dict(zip(topology(stages).queues, subscriptions, strict=True))
+        attendance = Attendance(transport, store, declared.queues, own)
+        async with health.attending(attendance), tasks() as group:
+            if any(stage.name == "planning" for stage in stages):
+                watchdog = _watchdog(bus, resources, everything, settings)
+                group.create_task(watchdog.run(settings.sweep_s), name="watchdog")
+            yield subscriptions
+
+
+def _watchdog(
+    bus: Bus, resources: Resources, everything: Sequence[AnyStage], settings: Settings
+) -> Watchdog:
+    stall_s = settings.stall_s + settings.slice_s  # a slice is silent, too
+    return Watchdog(bus, resources, everything, stall_s, settings.deadline_s)
+
+
+def _terms(settings: Settings, observe: Callable[[Settlement], Awaitable[None]]) -> Terms:
+    return Terms(
         prefetch=settings.prefetch,
         grace_s=settings.grace_s,
         deadline_s=settings.deadline_s,
         attempts=settings.attempts,
         retry_s=settings.retry_s,
         transient=(StoreUnavailable,),
-        observe=_observer(bus, store, health.metrics),
+        observe=observe,
     )
-    async with attend(bus, stages, terms) as subscriptions:
-        own = dict(zip(topology(stages).queues, subscriptions, strict=True))
-        attendance = Attendance(transport, store, declared.queues, own)
-        async with health.attending(attendance), tasks() as group:
-            if any(stage.name == "planning" for stage in stages):
-                stall_s = settings.stall_s + settings.slice_s  # a slice is silent, too
-                watchdog = Watchdog(bus, resources, everything, stall_s, settings.deadline_s)
-                group.create_task(watchdog.run(settings.sweep_s), name="watchdog")
-            yield subscriptions
 
 
 async def resume(bus: Bus, store: Store) -> None:
@@ -234,42 +244,3 @@ def _chosen(everything: Sequence[AnyStage], wanted: Sequence[str]) -> list[AnySt
             raise ValueError(f"{text!r}: {name} has {known}")
         chosen.append(replace(stage, routes=(route,)) if route else stage)
     return chosen
-
-
-def _observer(bus: Bus, store: Store, metrics: Metrics) -> Callable[[Settlement], Awaitable[None]]:
-    """Return what is told of every delivery: its job first, which may fail and be told again, then the metrics."""
-
-    async def observe(settlement: Settlement) -> None:
-        await _charge(bus, store, settlement)
-        metrics.settled(settlement)
-
-    return observe
-
-
-async def _charge(bus: Bus, store: Store, settlement: Settlement) -> None:
-    """Keep a job's costs, and fail the job whose message was buried."""
-    job = settlement.run.rpartition(".")[0]
-    if not job or settlement.outcome not in ("done", "buried"):
-        return
-    await store.tally(
-        job,
-        {
-            f"{settlement.stage}.messages": 1,
-            f"{settlement.stage}.seconds": settlement.seconds,
-            f"{settlement.stage}.bytes_in": settlement.bytes_in,
-            f"{settlement.stage}.bytes_out": settlement.bytes_out,
-        },
-    )
-    if settlement.outcome == "buried":
-        log.error("%s gave up on job %s: %s", settlement.stage, job, settlement.reason)
-        await _fail(bus, store, settlement)
-
-
-async def _fail(bus: Bus, store: Store, settlement: Settlement) -> None:
-    try:
-        job = await store.get(Job, settlement.run.rpartition(".")[0])
-    except NotFound:
-        return
-    if job.run != settlement.run:
-        return  # of an earlier attempt
-    await fail(store, bus, job, settlement.stage, f"{settlement.stage}: {settlement.reason}")
