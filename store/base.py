@@ -58,7 +58,13 @@ class Store(Protocol):
         ...
 
     async def find(
-        self, kind: type[D], *, limit: int = 100, before: D | None = None, **equal: str
+        self,
+        kind: type[D],
+        *,
+        limit: int = 100,
+        before: D | None = None,
+        skip_damaged: bool = False,
+        **equal: str,
     ) -> list[D]:
         """Return up to `limit` (1 to MAX_PAGE) documents, newest first, older than `before`.
 
@@ -66,6 +72,8 @@ class Store(Protocol):
             kind: The document class.
             limit: Page size.
             before: Last document of the page before.
+            skip_damaged: Leave out documents that cannot be read, each with an error in the log; else the first is
+                Damaged, for whoever decides by what is not there.
             equal: Values of fields listed in `kind.indexes`; another field is a ValueError.
 
         """
@@ -153,9 +161,11 @@ async def change(
 
 
 async def each(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
-    """Yield all documents with these values, newest first, page by page; see Store.find."""
-    page = await store.find(kind, limit=EACH_PAGE, before=None, **equal)
-    while page:
+    """Yield all documents with these values that can be read, newest first, page by page; see Store.find."""
+    last: D | None = None
+    while page := await store.find(
+        kind, limit=EACH_PAGE, before=last, skip_damaged=True, **equal
+    ):
         for document in page:
             yield document
-        page = await store.find(kind, limit=EACH_PAGE, before=page[-1], **equal)
+        last = page[-1]

@@ -19,6 +19,7 @@ from pymongo.errors import (
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
+    OperationFailure,
     PyMongoError,
     WTimeoutError,
 )
@@ -29,6 +30,8 @@ from store.base import Arrivals, digest_of
 from store.errors import Damaged, NotFound, StoreError, StoreUnavailable
 from store.mongo_parts import MongoParts
 from store.rules import (
+    Found,
+    Place,
     check_amounts,
     check_member,
     check_part,
@@ -37,6 +40,7 @@ from store.rules import (
     created_us,
     next_revision,
     read_document,
+    read_page,
     write_document,
 )
 
@@ -47,6 +51,8 @@ DEFAULT_DATABASE = "rdg"
 ANSWER_S = 5  # waiting for a server, before a call is StoreUnavailable
 SILENCE_S = 30  # a server saying nothing within a call
 DISK_FULL = "No space left on device"  # to the server an unknown error: it has no code of its own
+PASSING = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
+"""The server's codes for: shutting down, stepping down, not the primary. A write may have been done all the same."""
 NEWEST_FIRST = [("created", DESCENDING), ("_id", DESCENDING)]
 
 # What a field's name cannot hold; "%" itself, so that it can be undone.
@@ -127,19 +133,29 @@ class MongoStore:
         return bool(deleted.deleted_count)
 
     async def find(
-        self, kind: type[D], *, limit: int = 100, before: D | None = None, **equal: str
+        self,
+        kind: type[D],
+        *,
+        limit: int = 100,
+        before: D | None = None,
+        skip_damaged: bool = False,
+        **equal: str,
     ) -> list[D]:
         """See Store.find."""
         check_search(kind, limit, equal)
-        query: Record = dict(equal)
-        if before is not None:
-            last = created_us(before)
-            query["created"] = {"$lte": last}
-            query["$or"] = [{"created": {"$lt": last}}, {"_id": {"$lt": before.id}}]
-        with self._translated():
-            found = self._collection(kind).find(query, {"body": True})
-            records = await found.sort(NEWEST_FIRST).limit(limit).to_list(None)
-        return [read_document(kind, record["_id"], record["body"]) for record in records]
+
+        async def fetch(most: int, last: Place | None) -> list[Found]:
+            query: Record = dict(equal)
+            if last is not None:
+                created, key = last
+                query["created"] = {"$lte": created}
+                query["$or"] = [{"created": {"$lt": created}}, {"_id": {"$lt": key}}]
+            with self._translated():
+                found = self._collection(kind).find(query, {"created": True, "body": True})
+                records = await found.sort(NEWEST_FIRST).limit(most).to_list(None)
+            return [((each["created"], each["_id"]), each["body"]) for each in records]
+
+        return await read_page(kind, limit, before, skip_damaged, fetch)
 
     async def count(self, kind: type[Document], **equal: str) -> int:
         """See Store.count."""
@@ -247,8 +263,20 @@ class MongoStore:
                 raise StoreUnavailable(
                     f"RDG_STORE: the disk of MongoDB at {self._hosts} is full; free some space"
                 ) from error
+            if PASSING & set(_codes(error)):
+                raise StoreUnavailable(
+                    f"RDG_STORE: MongoDB at {self._hosts} stops, or changes its primary: {error}"
+                ) from error
             reason = str(error).partition(", full error")[0]
             raise StoreError(f"RDG_STORE: MongoDB at {self._hosts} refuses: {reason}") from error
+
+
+def _codes(error: Exception) -> Iterator[int | None]:
+    """Yield the server's codes for an error, and for each of a bulk's."""
+    if isinstance(error, OperationFailure):
+        yield error.code
+        for part in ("writeErrors", "writeConcernErrors"):
+            yield from (each.get("code") for each in (error.details or {}).get(part, ()))
 
 
 async def _tls_options(tls: Tls) -> dict[str, Any]:

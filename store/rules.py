@@ -4,10 +4,11 @@ The stored form is JSON text in both engines: a class may be called "0.5" or "$x
 everywhere, and text reads back the same from any server.
 """
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,12 +20,25 @@ from store.errors import Conflict, Damaged
 
 D = TypeVar("D", bound=Document)
 
+Place: TypeAlias = tuple[int, str]
+"""Where a document is in the order of its kind: when it was created, in microseconds since 1970, and its id."""
+
+Found: TypeAlias = tuple[Place, str]
+"""A document as it is stored: its place and its body."""
+
+log = logging.getLogger("rdg.store")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def created_us(document: Document) -> int:
     """Return when the document was created, in microseconds since 1970: what it is ordered by."""
     return (document.created - _EPOCH) // timedelta(microseconds=1)
+
+
+def place_of(document: Document) -> Place:
+    """Return the place after which the next page begins."""
+    return created_us(document), document.id
 
 
 def next_revision(document: D) -> D:
@@ -53,6 +67,38 @@ def read_document(kind: type[D], key: str, body: str) -> D:
         raise Damaged(f"{_name(kind, key)} cannot be read: {problems_of(error)}") from error
     except ValueError as error:
         raise Damaged(f"{_name(kind, key)} cannot be read: {error}") from error
+
+
+async def read_page(
+    kind: type[D],
+    limit: int,
+    before: D | None,
+    skip_damaged: bool,
+    fetch: Callable[[int, Place | None], Awaitable[Sequence[Found]]],
+) -> list[D]:
+    """Return a page of Store.find: `limit` documents, or fewer if `fetch` has no more after that place."""
+    page: list[D] = []
+    last = None if before is None else place_of(before)
+    while missing := limit - len(page):
+        found = await fetch(missing, last)
+        page += _readable(kind, found) if skip_damaged else [_read(kind, each) for each in found]
+        if len(found) < missing:
+            break
+        last = found[-1][0]
+    return page
+
+
+def _readable(kind: type[D], found: Sequence[Found]) -> Iterator[D]:
+    for each in found:
+        try:
+            yield _read(kind, each)
+        except Damaged as error:
+            log.error("%s; it is left out", error)  # noqa: TRY400  where it was read says nothing
+
+
+def _read(kind: type[D], found: Found) -> D:
+    (_, key), body = found
+    return read_document(kind, key, body)
 
 
 def conflict(document: Document) -> Conflict:

@@ -20,6 +20,8 @@ from schemas.documents import DOCUMENTS, Document
 from store.base import Arrivals, digest_of
 from store.errors import Damaged, NotFound, StoreError, StoreUnavailable
 from store.rules import (
+    Found,
+    Place,
     check_amounts,
     check_member,
     check_part,
@@ -28,6 +30,7 @@ from store.rules import (
     created_us,
     next_revision,
     read_document,
+    read_page,
     write_document,
 )
 
@@ -151,20 +154,31 @@ class SqliteStore:
         )
 
     async def find(
-        self, kind: type[D], *, limit: int = 100, before: D | None = None, **equal: str
+        self,
+        kind: type[D],
+        *,
+        limit: int = 100,
+        before: D | None = None,
+        skip_damaged: bool = False,
+        **equal: str,
     ) -> list[D]:
         """See Store.find."""
         check_search(kind, limit, equal)
-        conditions = ["kind = ?", *(f"{_indexed(field)} = ?" for field in equal)]
-        values: list[str | int] = [kind.collection, *equal.values()]
-        if before is not None:
-            conditions.append("(created, id) < (?, ?)")
-            values += [created_us(before), before.id]
-        query = (
-            f"SELECT id, body FROM documents WHERE {' AND '.join(conditions)} "  # noqa: S608 (only names of indexes)
-            "ORDER BY created DESC, id DESC LIMIT ?"
-        )
-        return [read_document(kind, *row) for row in await self._run(query, *values, limit)]
+
+        async def fetch(most: int, last: Place | None) -> list[Found]:
+            conditions = ["kind = ?", *(f"{_indexed(field)} = ?" for field in equal)]
+            values: list[str | int] = [kind.collection, *equal.values()]
+            if last is not None:
+                conditions.append("(created, id) < (?, ?)")
+                values += last
+            query = (
+                f"SELECT created, id, body FROM documents WHERE {' AND '.join(conditions)} "  # noqa: S608 (only names of indexes)
+                "ORDER BY created DESC, id DESC LIMIT ?"
+            )
+            rows = await self._run(query, *values, most)
+            return [((created, key), body) for created, key, body in rows]
+
+        return await read_page(kind, limit, before, skip_damaged, fetch)
 
     async def count(self, kind: type[Document], **equal: str) -> int:
         """See Store.count."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import BulkWriteError, OperationFailure, WriteConcernError
 
 from schemas.documents import DOCUMENTS, Model
 from store.errors import NotFound, StoreError, StoreUnavailable
@@ -49,6 +50,24 @@ async def test_malformed_address_is_refused_without_showing_it(url: str) -> None
             pass
     assert "cret" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        WriteConcernError("Replication is being shut down", 91),
+        BulkWriteError({"writeConcernErrors": [{"code": 91, "errmsg": "being shut down"}]}),
+        OperationFailure("interrupted at shutdown", 11600),
+    ],
+)
+async def test_server_that_stops_is_waited_for(mongo_url: str, error: OperationFailure) -> None:
+    """Seen when a database was stopped while it waited for a write to be safe."""
+    async with MongoStore.connect(mongo_url) as store:
+        with (
+            pytest.raises(StoreUnavailable, match="stops, or changes its primary"),
+            store._translated(),
+        ):
+            raise error
 
 
 async def test_refused_user_is_an_error_that_says_so(mongo_url: str) -> None:
