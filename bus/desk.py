@@ -35,6 +35,7 @@ log = logging.getLogger("rdg.bus")
 
 RECENT = 4096
 LONGEST_RETRY_S = 60.0
+BUSY_S = 1.0  # least delay of what there was no room or no turn for
 MOST_DOUBLINGS = 32  # what a message says of its attempts is no bound
 
 
@@ -169,11 +170,19 @@ class _Desk:
         if isinstance(error, Retry) and delivery.attempt >= self.terms.attempts:
             await self._bury(delivery, report, error)
             return
-        doubled = 2 ** min(delivery.attempt - 1, MOST_DOUBLINGS)
-        delay_s = min(self.terms.retry_s * doubled, LONGEST_RETRY_S)
         failed("retried", _reason(error), error)
         await self._note(report.settlement("retried", _reason(error)))
-        await delivery.retry(delay_s, _reason(error))
+        await delivery.retry(self._delay_s(delivery, error), _reason(error))
+
+    def _delay_s(self, delivery: Delivery, error: Exception) -> float:
+        """Return when to try again: later each time, unless there was no room or no turn.
+
+        Whoever waits for those longest must not be the one who looks least often.
+        """
+        if isinstance(error, Busy):
+            return min(max(self.terms.retry_s, BUSY_S), LONGEST_RETRY_S)
+        doubled: int = 2 ** min(delivery.attempt - 1, MOST_DOUBLINGS)
+        return min(self.terms.retry_s * doubled, LONGEST_RETRY_S)
 
     async def _bury(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
         failed("buried", _reason(error), error)

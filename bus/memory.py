@@ -209,7 +209,7 @@ class MemoryTransport:
         self, queue: str, limit: int, ids: Sequence[str] | None = None
     ) -> list[Envelope]:
         """Return up to `limit` dead letters of a queue."""
-        return _chosen(self._queue(queue).dead, ids)[:limit]
+        return _chosen(self._queue(queue).dead, ids)[::-1][:limit]
 
     async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
         """Put dead letters back into their queue."""

@@ -8,6 +8,7 @@ after a second; the broker counts those, and buries a message that keeps losing 
 import asyncio
 import logging
 import re
+from bisect import insort
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ log = logging.getLogger("rdg.bus")
 LOG_PREFETCH = 16
 HAND_BACK_S = 1.0
 SUPPLY_S = 1.0
+LOOKED_AT = 1_000  # dead letters, of which the newest are told
 _OFFSETS = {"first": "first", "newest": "last", "next": "next"}
 
 
@@ -169,13 +171,16 @@ class RabbitTransport:
         self, queue: str, limit: int, ids: Sequence[str] | None = None
     ) -> list[Envelope]:
         """Return up to `limit` dead letters, which the broker does not count while this reads them."""
-        found: list[Envelope] = []
+        newest: list[Envelope] = []
+        remaining = limit if ids is not None else max(limit, LOOKED_AT)
         async with self._letters(queue, ids) as messages:
             async for message in messages:
-                found.append(letter_of(message, queue))
-                if len(found) >= limit:
+                insort(newest, letter_of(message, queue), key=_died_at)
+                del newest[:-limit]
+                remaining -= 1
+                if remaining <= 0:
                     break
-        return found
+        return newest[::-1]
 
     async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
         """Put dead letters back into their queue; see Transport.replay."""
@@ -354,6 +359,10 @@ class _Reading:
                 yield envelope_of(message, self.key)
             with suppress(*LOST):
                 await message.channel.basic_ack(message.delivery_tag or 0, wait=False)
+
+
+def _died_at(letter: Envelope) -> str:
+    return letter.headers["rdg-died"]
 
 
 def _with(envelope: Envelope, headers: Mapping[str, str]) -> Envelope:

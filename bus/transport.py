@@ -6,7 +6,8 @@ Guarantees of every transport, held by one contract suite (tests/bus/test_transp
   delivery limit: then it is a dead letter, so that a message that kills its receivers does not take them all.
 - `retry`, `bury` and `replay` first hand the message on, then acknowledge it: a crash between the two repeats it,
   never loses it.
-- A full queue refuses new messages; what it has already taken comes back to it all the same.
+- A full queue refuses new messages; what its receivers lost comes back to it all the same. A retry does so too, on
+  RabbitMQ only once there is room.
 - A log entry goes to every reader; nothing is acknowledged.
 """
 
@@ -178,7 +179,10 @@ class Transport(Protocol):
     async def dead(
         self, queue: str, limit: int, ids: Sequence[str] | None = None
     ) -> list[Envelope]:
-        """Return up to `limit` dead letters of a queue, in no certain order, and leave them there.
+        """Return up to `limit` (1 or more) dead letters of a queue, the last that died first, and leave them there.
+
+        Of a queue with more than 1,000, RabbitMQ has the newest of the 1,000 that lie first. With `ids` it looks no
+        further than the first `limit`.
 
         Their headers carry `rdg-reason`, `rdg-attempt`, `rdg-queue`, `rdg-died` (ISO 8601) and, from a handler,
         `rdg-trace`. With `ids`, only letters with these message ids. What somebody else reads or replays at this

@@ -32,7 +32,7 @@ COLUMNS: Columns[Letter] = {
 
 @verb(app, "list", example="rdg dlq list --limit 20")
 async def list_(session: Session, queue: Queue = None, limit: Limit = 100) -> None:
-    """List dead letters of all queues, with the reason of each."""
+    """List dead letters of all queues, with the reason of each; over RabbitMQ out of the first 1,000 of a queue."""
     async with session.connections() as (_, bus):
         found = await dead_letters.page(bus.transport, Choice(queue), limit)
     print_all(found, COLUMNS, session.format, "no dead letters")

@@ -20,4 +20,4 @@ async def page(
         raise Invalid("limit", f"{limit} is out of range", f"give 1 to {MAX_PAGE}")
     last = None if before is None else await store.get(kind, before)
     wanted = {field: value for field, value in equal.items() if value is not None}
-    return await store.find(kind, limit=limit, before=last, **wanted)
+    return await store.find(kind, limit=limit, before=last, skip_damaged=True, **wanted)

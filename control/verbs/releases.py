@@ -27,7 +27,9 @@ async def page(
     last = None if before is None else await store.get(ModelVersion, before)
     found: list[ModelVersion] = []
     while len(found) < limit:
-        versions = await store.find(ModelVersion, limit=limit, before=last, **equal)
+        versions = await store.find(
+            ModelVersion, limit=limit, before=last, skip_damaged=True, **equal
+        )
         found += [each for each in versions if each.status == "released"]
         if len(versions) < limit:
             break

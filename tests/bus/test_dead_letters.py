@@ -78,6 +78,13 @@ async def test_reading_dead_letters_stops_at_the_limit_and_leaves_them_there(
     assert sorted(letter.body for letter in letters) == [b"0", b"1", b"2", b"3", b"4"]
 
 
+async def test_the_last_that_died_are_read_first(transport: Transport) -> None:
+    await bury(transport, "abcde")
+    for limit in (1, 3, 10):
+        letters = await transport.dead(ORDERS.name, limit)
+        assert [letter.id for letter in letters] == list("edcba")[:limit]
+
+
 async def test_dead_letters_can_be_asked_for_by_id(transport: Transport) -> None:
     await bury(transport, "abcde")
     letters = await transport.dead(ORDERS.name, 100, ["b", "d", "absent"])

@@ -11,7 +11,7 @@ import pytest
 
 from bus.bus import Bus
 from bus.desk import attend
-from bus.errors import BusUnavailable, Retry, Unroutable
+from bus.errors import BusUnavailable, Busy, Retry, Unroutable
 from bus.memory import MemoryTransport
 from bus.stage import Settlement, Stage, Terms, topology
 from bus.transport import Envelope, Queue, Receiver, Subscription, Topology
@@ -23,7 +23,7 @@ from schemas.flow import (
     ReviewDecided,
 )
 from schemas.message import JobMessage, Message, derived_id
-from tests.bus.inbox import Inbox, Watched, until, until_dead, until_depth
+from tests.bus.inbox import Inbox, Watched, WatchedDelivery, until, until_dead, until_depth
 
 PLANNING = "planning.rehearsal.requested.v1"
 FITTED = Queue("next.generator.fitted.v1", "generator.fitted.v1")
@@ -298,6 +298,33 @@ async def test_end_is_observed_before_the_message_is_settled(watched: Watched) -
         *("observe retried", "retry"),
         *("observe done", "ack"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("retry_s", "error", "delays_s"),
+    [
+        (0.5, Busy("no room"), [1, 1, 1, 1, 1]),
+        (3, Busy("no room"), [3, 3, 3, 3, 3]),
+        (3, StoreAway("no answer"), [3, 6, 12, 24, 48]),
+    ],
+)
+async def test_who_waits_for_room_looks_as_often_the_fifth_time_as_the_first(
+    watched: Watched, retry_s: float, error: Exception, delays_s: list[float]
+) -> None:
+    desk, delays = Desk(watched), []
+    handle, _ = failing(*[error] * 5)
+
+    async def retry(self: WatchedDelivery, delay_s: float, reason: str) -> None:
+        delays.append(delay_s)
+        await self._delivery.retry(0.01, reason)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WatchedDelivery, "retry", retry)
+        async with desk.working(handle, retry_s=retry_s):
+            await desk.request()
+            await desk.outputs.holds(1)
+
+    assert delays == delays_s
 
 
 async def test_message_is_not_lost_when_its_end_cannot_be_noted_yet(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus import isolation, rabbit
+from bus.errors import Busy
 from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
 from bus.transport import Delivery, Topology, Transport
@@ -97,25 +98,23 @@ async def test_full_queue_is_busy_until_somebody_takes_from_it(transport: Transp
     await transport.send(envelope())
 
 
+@pytest.mark.parametrize("kind", ["memory", "local"])
 async def test_retry_comes_back_to_a_queue_that_has_become_full_meanwhile(
-    transport: Transport,
+    request: pytest.FixtureRequest, kind: str
 ) -> None:
-    await transport.declare(LIMITED)
-
-    async def retry_first(delivery: Delivery) -> None:
-        if delivery.attempt == 1 and delivery.envelope.body == b"first":
-            await delivery.retry(0.2, "not yet")
-        else:
-            await delivery.ack()
-
-    await transport.send(envelope(b"first"))
-    once = Inbox(retry_first)
-    async with receiving(transport, once, prefetch=1):
-        await once.holds(1)
-    await fill(transport)
-    inbox = Inbox(retry_first)
-    async with receiving(transport, inbox):
-        await until(lambda: b"first" in inbox.bodies)
+    first = Inbox(lambda delivery: delivery.retry(0.2, "not yet"))
+    async with OPEN[kind](request) as transport:
+        await transport.declare(LIMITED)
+        await transport.send(envelope(b"first"))
+        async with receiving(transport, first, prefetch=1):
+            await first.holds(1)
+        sent = await fill(transport)
+        await until_depth(transport, ORDERS.name, sent + 1)
+        with pytest.raises(Busy):
+            await transport.send(envelope())
+        inbox = Inbox()
+        async with receiving(transport, inbox):
+            await inbox.holds(sent + 1)
     assert inbox.deliveries[inbox.bodies.index(b"first")].attempt == 2
 
 

@@ -51,7 +51,7 @@ async def test_dead_letters_are_bounded_the_oldest_goes_and_the_log_says_so(
         for number in range(3):
             await transport.send(envelope(b"%d" % number))
         await inbox.holds(3)
-    assert [letter.body for letter in await transport.dead(ORDERS.name, 9)] == [b"1", b"2"]
+    assert [letter.body for letter in await transport.dead(ORDERS.name, 9)] == [b"2", b"1"]
     assert f"dropped a dead letter of {ORDERS.name}" in caplog.text
 
 

@@ -1,7 +1,9 @@
 """Whatever a publisher wrote into the headers: an envelope, an attempt and a dead letter come of it."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,8 +13,18 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from bus.rabbit_envelope import ATTEMPT, KEY, attempt_of, envelope_of, letter_of, properties_of
-from bus.transport import DEATH, Envelope
+from bus.rabbit_envelope import (
+    ATTEMPT,
+    KEPT,
+    KEY,
+    MAX_HEADER_BYTES,
+    MAX_TRACE_BYTES,
+    attempt_of,
+    envelope_of,
+    letter_of,
+    properties_of,
+)
+from bus.transport import DEATH, Envelope, buried
 
 QUICK = settings(max_examples=60, deadline=None)
 NAMES = ("x-death", KEY, ATTEMPT, "ce-id", "ce-type", "ce-time", "traceparent", *DEATH)
@@ -96,3 +108,51 @@ def test_a_time_of_death_is_told_in_utc() -> None:
     letter = letter_of(delivered({"x-death": [death]}), "packing.orders")
 
     assert letter.headers["rdg-died"] == "2025-01-01T00:00:00+00:00"
+
+
+def test_only_headers_of_the_format_are_kept_and_only_up_to_a_limit() -> None:
+    fits, too_long = "é" * (MAX_HEADER_BYTES // 2), "é" * (MAX_HEADER_BYTES // 2) + "x"
+    headers = {"ce-id": fits, "ce-source": too_long, "ce-foreign": "x", "foreign": "x", KEY: "k"}
+
+    envelope = envelope_of(delivered(headers))
+
+    assert (envelope.key, envelope.headers) == ("k", {"ce-id": fits})
+
+
+def test_a_first_key_that_can_be_none_is_left_out() -> None:
+    assert envelope_of(delivered({KEY: "k" * 256})).key == "orders"
+    assert letter_of(delivered({"x-death": [{"routing-keys": ["k" * 256]}]}), "q").key == "orders"
+
+
+def test_headers_that_no_property_holds_do_not_keep_a_message_from_being_settled() -> None:
+    headers = {"ce-type": "t" * 300, "ce-subject": "s" * 300}
+
+    properties = properties_of(envelope_of(delivered(headers)))
+
+    assert properties.marshal()
+    assert (properties.message_type, properties.correlation_id) == (None, None)
+    assert properties.headers == headers
+
+
+@given(st.text(), st.characters())
+@QUICK
+def test_a_dead_letter_is_cut_by_bytes(text: str, character: str) -> None:
+    reason, trace = text + character * 20_000, character * 20_000 + "the end"
+    letter = buried(Envelope("orders", "1", b"", {}), "q", 1, reason, trace)
+
+    properties = properties_of(letter)
+
+    headers = cast(dict[str, str], properties.headers)
+    assert len(headers["rdg-reason"].encode()) <= MAX_HEADER_BYTES
+    assert len(headers["rdg-trace"].encode()) <= MAX_TRACE_BYTES
+    assert headers["rdg-trace"].endswith("the end")
+    read = letter_of(delivered({"rdg-reason": reason, "rdg-trace": trace}), "q").headers
+    assert read["rdg-reason"] == headers["rdg-reason"]
+    assert read["rdg-trace"] == headers["rdg-trace"]
+
+
+def test_every_header_of_the_format_is_known() -> None:
+    wire = Path(__file__).parents[2].joinpath("docs/formats/wire.md").read_text()
+    named = set(re.findall(r"`((?:ce-|rdg-|trace)[a-z-]+)`", wire))
+
+    assert named == KEPT | {KEY, ATTEMPT, "rdg-delay", "rdg-retried", *DEATH}

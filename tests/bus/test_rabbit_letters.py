@@ -100,6 +100,24 @@ async def test_letter_that_lacks_everything_is_read_and_replayed(
     assert inbox.bodies == [b"strange"]
 
 
+async def test_message_with_all_the_headers_that_a_frame_holds_is_buried_like_any_other(
+    rabbit: RabbitTransport, operator: aiormq.abc.AbstractChannel, bus_prefix: str
+) -> None:
+    await rabbit.declare(TOPOLOGY)
+    headers: aiormq.abc.FieldTable = {f"ce-x{number}": "x" * 1000 for number in range(124)}
+    await operator.basic_publish(
+        b"large",
+        exchange=f"{bus_prefix}.work",
+        routing_key="orders",
+        properties=Basic.Properties(headers={**headers, "ce-id": "7"}),
+    )
+    inbox = Inbox(lambda delivery: delivery.bury("broken", "é" * 8192))
+    async with receiving(rabbit, inbox):
+        [letter] = await until_dead(rabbit, ORDERS.name, 1)
+    assert (letter.body, letter.headers["ce-id"]) == (b"large", "7")
+    assert len(inbox.deliveries) == 1
+
+
 async def test_letters_that_somebody_else_holds_are_not_lost(
     rabbit: RabbitTransport, amqp_url: str, bus_prefix: str
 ) -> None:
