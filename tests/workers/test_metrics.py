@@ -131,6 +131,7 @@ def test_a_view_is_shown_as_it_is() -> None:
             ready=True,
             bus=True,
             queues={QUEUE: QueueStatus(waiting=4, receivers=2, dead=3)},
+            limits={QUEUE: 9},
             consumers={QUEUE: False},
             ended={"failed": 5},
         )
@@ -140,6 +141,7 @@ def test_a_view_is_shown_as_it_is() -> None:
     assert value(own, "rdg_ready") == value(own, "rdg_bus_up") == 1
     assert value(own, "rdg_store_up") == 0
     assert value(own, "rdg_queue_messages", queue=QUEUE) == 4
+    assert value(own, "rdg_queue_limit", queue=QUEUE) == 9
     assert value(own, "rdg_queue_consumers", queue=QUEUE) == 2
     assert value(own, "rdg_queue_dead_letters", queue=QUEUE) == 3
     assert value(own, "rdg_consumer_active", queue=QUEUE) == 0
