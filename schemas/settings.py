@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.message import Sealing
 from schemas.tls import Tls
 
+MAX_S = 366 * 86_400.0  # as for a job's deadline; beyond some, a time cannot be reckoned with
+
 LogFormat = Literal["text", "json"]
 
 
@@ -46,7 +48,9 @@ class Settings(BaseSettings):
         "rdg", pattern=r"^[a-z0-9]{1,16}$", description="Prefix of broker names."
     )
     prefetch: int = Field(4, ge=1, le=1000, description="Messages in flight per stage and process.")
-    grace_s: float = Field(30, gt=0, description="Time to finish in-flight work after SIGTERM.")
+    grace_s: float = Field(
+        30, gt=0, le=MAX_S, description="Time to finish in-flight work after SIGTERM."
+    )
     slice_s: float = Field(5, gt=0, le=600, description="Longest training or fitting step.")
     deadline_s: float = Field(
         600,
@@ -69,7 +73,7 @@ class Settings(BaseSettings):
     )
     sweep_s: float = Field(5, gt=0, le=600, description="Between two looks at the open jobs.")
     job_deadline_s: float | None = Field(
-        None, gt=0, description="Time that a job has which names no deadline of its own."
+        None, gt=0, le=MAX_S, description="Time that a job has which names no deadline of its own."
     )
     attempts: int = Field(
         5, ge=1, le=100, description="Deliveries before a message is a dead letter."

@@ -163,9 +163,7 @@ async def change(
 async def each(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
     """Yield all documents with these values that can be read, newest first, page by page; see Store.find."""
     last: D | None = None
-    while page := await store.find(
-        kind, limit=EACH_PAGE, before=last, skip_damaged=True, **equal
-    ):
+    while page := await store.find(kind, limit=EACH_PAGE, before=last, skip_damaged=True, **equal):
         for document in page:
             yield document
         last = page[-1]

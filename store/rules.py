@@ -93,7 +93,7 @@ def _readable(kind: type[D], found: Sequence[Found]) -> Iterator[D]:
         try:
             yield _read(kind, each)
         except Damaged as error:
-            log.error("%s; it is left out", error)  # noqa: TRY400  where it was read says nothing
+            log.error("%s; it is left out", error)
 
 
 def _read(kind: type[D], found: Found) -> D:

@@ -47,7 +47,7 @@ def stage(resources: Resources) -> Stage[SamplesLabelled, Out]:
         order = message.order
         shard = await _keep(store, job, message)
         arrivals = await store.arrive(job.run, order.shard, shard.model_dump_json(), order.shards)
-        if order.shard + order.window < order.shards:
+        if order.shard + order.window < order.shards and arrivals.values is None:
             yield await _next(plans, job, order)
         if arrivals.values is not None or arrivals.count % ceil(order.shards / REPORTS) == 0:
             yield report(job, "collection", arrivals.count, order.shards)

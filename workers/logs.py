@@ -1,7 +1,9 @@
 """What a process logs: lines for people, or JSON for machines, both from the same records.
 
 A record that is written while a message is handled says which: its job, run, message, trace and stage, whoever wrote
-it. The password of a URL is never written, wherever the URL turns up.
+it. Whoever sent the message chose those, and what errors say: they are cut, and in lines for people a line break or any
+other character that is no print is escaped, and only lines of a traceback begin with a space. The password of a URL is
+never written, wherever the URL turns up.
 """
 
 import logging
@@ -19,6 +21,7 @@ from schemas.settings import LogFormat
 Record = MutableMapping[str, Any]
 
 _OF_A_LINE = ("timestamp", "level", "logger", "event", "exception")
+_LONGEST_VALUE = 200
 _PASSWORD = re.compile(
     r"(?<=://)([^\s:/@]*):\S*@"
 )  # to the last @: rather too much than too little
@@ -56,7 +59,8 @@ def redacted(text: str) -> str:
 
 def _with_message_in_hand(_: object, __: str, record: Record) -> Record:
     if context := current_context():
-        record.update({name: value for name, value in asdict(context).items() if value})
+        values = asdict(context).items()
+        record.update({name: value[:_LONGEST_VALUE] for name, value in values if value})
     return record
 
 
@@ -70,4 +74,14 @@ def _line(_: object, __: str, record: Record) -> str:
     """Return `time level logger event job=… stage=…`, and the traceback below it."""
     words = [record["timestamp"], record["level"].upper(), record["logger"], record["event"]]
     words += [f"{name}={value}" for name, value in record.items() if name not in _OF_A_LINE]
-    return "\n".join(filter(None, [" ".join(words), record.get("exception")]))
+    traceback = (record.get("exception") or "").splitlines()
+    return "\n".join(
+        [_printable(" ".join(words)), *(f"  {_printable(line)}" for line in traceback)]
+    )
+
+
+def _printable(text: str) -> str:
+    """Return the text with what is no print escaped as Python would."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

@@ -36,7 +36,7 @@ from schemas.flow import (
     SamplesPredicted,
     TrainingRequested,
 )
-from schemas.message import Message
+from schemas.message import JobMessage, Message
 from store.base import each
 from store.errors import StoreError, StoreUnavailable
 from workers.leftovers import clear
@@ -204,7 +204,7 @@ class Watchdog:
             letters = await self.bus.transport.dead(queue, LETTERS)
             reasons = {
                 letter.headers.get("ce-subject", ""): letter.headers.get("rdg-reason", "")
-                for letter in letters
+                for letter in reversed(letters)  # the newest reason counts
             }
             self._letters[queue] = Letters(status.dead, reasons)
 
@@ -214,14 +214,28 @@ class Watchdog:
         async for job in each(self.resources.store, Job, leftovers="possible"):
             since = self._ended[job.run] = before.get(job.run, now)
             if now - since >= self.patience_s:
-                await clear(self.resources.store, self.bus, job)
+                await self._clear_up(job)
+
+    async def _clear_up(self, job: Job) -> None:
+        try:
+            await clear(self.resources.store, self.bus, job)
+        except (BusUnavailable, StoreUnavailable):
+            raise
+        except (BusError, StoreError) as error:  # of this job alone; the others' turn comes
+            log.warning("job %s cannot be cleared up after: %s", job.id, error)
 
 
 def queues_of(stages: Sequence[AnyStage], job: Job) -> Iterator[str]:
-    """Yield the queues in which a message of the job may wait; those of messages that are not ours are among them."""
+    """Yield the queues in which a message of the job may wait; those of messages that are not ours are among them.
+
+    What a dead letter says of its job is believed in these queues only. An unreadable one can prove nothing, so it has
+    to lie where messages of jobs are taken, to which only the pipeline publishes: not a device, for one.
+    """
     for stage in stages:
         ours = tuple(kind for kind in stage.consumes if kind in WAITING[job.state])
-        others = tuple(kind for kind in stage.consumes if kind not in FLOW)
+        others = tuple(
+            kind for kind in stage.consumes if kind not in FLOW and issubclass(kind, JobMessage)
+        )
         routed = replace(stage, consumes=ours, routes=(str(job.spec.generator),))
         for queue in (*routed.queues, *replace(stage, consumes=others).queues):
             yield queue.name

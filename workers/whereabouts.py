@@ -6,10 +6,9 @@ decision of a person, the shards that have arrived. Asking while somebody is at 
 
 import logging
 import random
-from contextlib import suppress
 
 from bus.bus import Bus
-from bus.errors import Busy, Unroutable
+from bus.errors import BusUnavailable, Busy, Unroutable
 from schemas.documents import NEXT_STATES, TERMINAL, Job, ModelVersion, RehearsalSet, Resumption
 from schemas.flow import (
     FittingRequested,
@@ -22,7 +21,7 @@ from schemas.flow import (
 )
 from schemas.message import JobMessage, derived_id
 from store.base import Store, each
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, Damaged, NotFound
 from workers.resources import fail
 from workers.slices import Slice
 
@@ -82,7 +81,8 @@ async def ask_again(store: Store, bus: Bus, job: Job, most: int) -> None:
     """Ask for a job from where it stands; fail it if that was done `most` times and it has not moved since.
 
     It fails at once if what it made so far is gone, or if no worker that is installed could take it on.
-    The count is kept with the job, by compare-and-set: of several that ask at the same time, one does.
+    The count is kept with the job, by compare-and-set: of several that ask at the same time, one does. What the bus
+    does not take is not counted.
     """
     try:
         at = await standing(store, job)
@@ -91,14 +91,21 @@ async def ask_again(store: Store, bus: Bus, job: Job, most: int) -> None:
             reason = f"asked for again {asked} times, it got no further than: {at}"
             await fail(store, bus, job, STAGE, reason)
             return
-        resumed = Resumption(at=at, count=asked + 1)
-        job = await store.replace(job.model_copy(update={"resumed": resumed}))
-        log.warning("job %s is asked for again (%d): it was %s", job.id, asked + 1, at)
-        await _publish(store, bus, job, at, asked + 1)
+        await _ask(store, bus, job, Resumption(at=at, count=asked + 1))
     except Conflict:
         return  # it moves, or somebody else asks
     except (NotFound, Unroutable) as missing:
         await fail(store, bus, job, STAGE, str(missing))
+
+
+async def _ask(store: Store, bus: Bus, job: Job, resumed: Resumption) -> None:
+    counted = await store.replace(job.model_copy(update={"resumed": resumed}))
+    log.warning("job %s is asked for again (%d): it was %s", job.id, resumed.count, resumed.at)
+    try:
+        await _publish(store, bus, counted, resumed.at, resumed.count)
+    except (Busy, BusUnavailable):
+        await store.replace(counted.model_copy(update={"resumed": job.resumed}))
+        raise
 
 
 async def ask_for_all(store: Store, bus: Bus) -> None:
@@ -106,16 +113,18 @@ async def ask_for_all(store: Store, bus: Bus) -> None:
 
     In no certain order: so one that ends the process whenever it is met does not keep the others from moving. What
     waits, for its turn or for a person, is not expected to move. Those that a queue has no room for are left to the
-    watchdog.
+    watchdog, and so are those of which something is damaged.
     """
     jobs = [job for state in OPEN async for job in each(store, Job, state=state)]
     random.shuffle(jobs)
     for job in jobs:
-        with suppress(Busy):
+        try:
             if job.state == "submitted" or await waits_for_person(store, job):
                 await _publish(store, bus, job)
             else:
                 await ask_again(store, bus, job, RESTARTS)
+        except (Busy, Damaged) as error:
+            log.warning("job %s is not asked for yet: %s", job.id, error)
 
 
 async def _publish(store: Store, bus: Bus, job: Job, *standing: object) -> None:

@@ -9,6 +9,8 @@ from pydantic import SecretStr, ValidationError
 from schemas.settings import Settings
 from schemas.tls import Tls
 
+SECONDS = [f"RDG_{name.upper()}" for name in Settings.model_fields if name.endswith("_s")]
+
 
 @pytest.fixture(autouse=True)
 def _empty_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +78,7 @@ def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
         ("RDG_GRACE_S", "soon"),
         ("RDG_SLICE_S", "0"),
         ("RDG_SLICE_S", "601"),
+        *((name, value) for name in SECONDS for value in ("inf", "nan", "1e300")),
         ("RDG_ATTEMPTS", "101"),
         ("RDG_INLINE_BYTES", "1"),
         ("RDG_CACHE_BYTES", "-1"),

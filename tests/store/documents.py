@@ -122,7 +122,7 @@ STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
         Device,
         **identity,
         model=names,
-        version=st.none() | counts,
+        version=st.none() | st.integers(1, 2**31),
         state=texts,
         reported=times,
     ),

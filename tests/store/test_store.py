@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.documents import DOCUMENTS, Dataset, Document, Job, Model, SamplePart
 from schemas.job import FitSpec
 from schemas.limits import MAX_ENTRIES, MAX_PART_BYTES
-from store.base import MAX_DOCUMENT_BYTES, MAX_PAGE, Arrivals, Store, change
+from store.base import MAX_DOCUMENT_BYTES, MAX_PAGE, Arrivals, Store, change, each
 from store.errors import Conflict, Damaged, NotFound
 from tests.store.documents import AWKWARD, STRATEGIES
 from tests.store.engines import Engine
@@ -131,6 +131,34 @@ async def test_unreadable_document_is_damaged_and_named(
         await store.get(Model, "m")
     with pytest.raises(Damaged, match="Model 'm' cannot be read"):
         await store.find(Model)
+
+
+async def test_unreadable_documents_are_left_out_where_that_is_asked_for(
+    store: Store, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        await store.insert(counter(f"m{number}"))
+    for key in ("m5", "m2", "m1"):
+        engine.back_door.rewrite(Model, key, "[]")
+
+    first = await store.find(Model, limit=2, skip_damaged=True)
+    rest = await store.find(Model, limit=2, before=first[-1], skip_damaged=True)
+
+    assert [found.id for found in (*first, *rest)] == ["m4", "m3", "m0"]
+    named = {record.getMessage().partition(" cannot")[0] for record in caplog.records}
+    assert named == {"Model 'm5'", "Model 'm2'", "Model 'm1'"}
+
+
+async def test_each_goes_on_after_a_page_of_which_nothing_can_be_read(
+    store: Store, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.base.EACH_PAGE", 2)
+    for number in range(5):
+        await store.insert(counter(f"m{number}"))
+    for key in ("m3", "m2", "m1"):
+        engine.back_door.rewrite(Model, key, "{}")
+
+    assert [found.id async for found in each(store, Model)] == ["m4", "m0"]
 
 
 async def test_document_over_the_limit_is_refused(store: Store) -> None:

@@ -1,6 +1,8 @@
 """An empty store, and the resources that every stage of these tests gets."""
 
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,17 @@ from workers.resources import Resources
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with open_store(f"sqlite://{tmp_path}/store.db") as store:
         yield store
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Callable[[str], None]:
+    """Changes to the file of `store` that no verb makes."""
+
+    def execute(statement: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
+            assert connection.execute(statement).rowcount == 1
+
+    return execute
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.workers.scene import (
     KNOWN,
     add_fitted,
     add_job,
+    add_part,
     is_there,
     job_now,
     of,
@@ -25,7 +26,7 @@ from tests.workers.scene import (
     samples_of,
     sent,
 )
-from workers.collection import stage
+from workers.collection import Shard, stage
 from workers.resources import Resources
 
 SHARDS = ("ant", "ant", "bee")
@@ -177,6 +178,21 @@ async def test_a_repeated_arrival_asks_for_the_same_with_the_same_id(
     first, second = of(GenerationRequested, said)
     assert first == second
     assert first.id == derived_id("j-huge.1", "shard", 8)
+
+
+async def test_an_arrival_that_is_repeated_when_all_are_in_asks_for_nothing(
+    store: Store, resources: Resources
+) -> None:
+    await huge_job(store)
+    part = await add_part(store, "ant", 4, set_of("j-huge.1"))
+    value = Shard(part=part, rejected={}, confidence=1, diversity=0).model_dump_json()
+    for number in range(HUGE):
+        await store.arrive("j-huge.1", number, value, HUGE)
+
+    said = await arrive(resources, [of_huge(45, window=8)])
+
+    assert of(GenerationRequested, said) == []
+    assert only(RehearsalSetReady, said).counts == {"ant": 4 * HUGE, "bee": 0}
 
 
 async def test_the_last_of_a_lane_asks_for_nothing(store: Store, resources: Resources) -> None:

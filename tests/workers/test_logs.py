@@ -110,6 +110,49 @@ def test_a_traceback_stays_within_its_json_line(written: Written) -> None:
     assert record["exception"].endswith("ValueError: no\nsuch thing")
 
 
+FORGED = "\n2026-01-01T00:00:00Z ERROR rdg.worker forged\r\x1b[2J\u2028\x85"
+
+
+def test_what_a_message_says_makes_no_line_of_its_own(written: Written) -> None:
+    written.begin("text")
+    envelope = Envelope(f"orders{FORGED}", f"m{FORGED}", b"", {"ce-subject": f"j{FORGED}.1"})
+
+    with processing("planning", "planning.orders", "memory", envelope):
+        log.warning("refused %s", FORGED)
+
+    (line,) = written.lines
+    assert line.isprintable()
+    assert f"refused {FORGED.encode('unicode_escape').decode()} job=j\\n2026" in line
+
+
+def test_a_traceback_is_readable_and_none_of_its_lines_looks_like_a_record(
+    written: Written,
+) -> None:
+    written.begin("text")
+
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        log.exception("it failed")
+
+    first, *traceback = written.lines
+    assert first.endswith("ERROR rdg.test it failed")
+    assert traceback[0] == "  Traceback (most recent call last):"
+    assert traceback[2].strip() == "raise ValueError(FORGED)"
+    assert all(line.startswith("  ") and line.isprintable() for line in traceback)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_a_record_says_of_its_message_is_cut(written: Written, log_format: LogFormat) -> None:
+    written.begin(log_format)
+    envelope = Envelope("orders", "m" * 255, b"", {"ce-subject": "j" * 100_000})
+
+    with processing("planning", "planning.orders", "memory", envelope):
+        log.warning("took it")
+
+    assert len(written.stream.getvalue()) < 1000
+
+
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize("url", SECRETS)
 def test_no_record_shows_the_password_of_a_url(

@@ -1,4 +1,4 @@
-"""A process: which stages it attends, how it waits for its servers, and what it does about a dead letter."""
+"""A process: which stages it attends, how it waits for its servers, and what it counts."""
 
 import asyncio
 import logging
@@ -14,21 +14,19 @@ from bus.errors import BusUnavailable
 from bus.local import serve
 from bus.memory import MemoryTransport
 from bus.stage import topology
-from bus.transport import Envelope
 from schemas.documents import Job
 from schemas.flow import ModelReleased, Progress, RehearsalRequested
 from schemas.message import derived_id
 from schemas.settings import Settings
 from store.base import Store
 from store.errors import StoreUnavailable
-from tests.bus.inbox import eventually, until, until_dead
+from tests.bus.inbox import eventually, until
 from tests.workers.scene import add_job, add_version, job_now, plain
 from workers import process
 from workers.pipeline import described
 from workers.process import Stopped, attending, patiently, resume, up, work
 
 PATIENCE_S = 30
-QUEUE = "planning.rehearsal.requested.v1"
 
 
 @pytest.fixture
@@ -50,12 +48,6 @@ async def news_of(bus: Bus, stage: str) -> Progress:
             if news.stage == stage:
                 return news
     raise AssertionError("the log ended")
-
-
-def unreadable(run: str) -> Envelope:
-    """A request whose body is not one."""
-    headers = {"ce-id": "1", "ce-type": "io.rdg.rehearsal.requested.v1", "ce-subject": run}
-    return Envelope("rehearsal.requested.v1", "1", b"\xc1", headers)
 
 
 async def test_a_route_restricts_a_stage_to_one_generator(store: Store, settings: Settings) -> None:
@@ -82,28 +74,13 @@ async def test_an_unknown_stage_or_route_is_refused_before_any_waiting(
             await work(settings, ["fleet", wanted], asyncio.Event())
 
 
-async def test_a_dead_letter_fails_its_job_with_stage_and_reason(
-    store: Store, settings: Settings
-) -> None:
-    await add_job(store, plain())
-
-    async with attended(store, settings, "planning") as bus:
-        await bus.transport.send(unreadable("j-1.1"))
-        news = await news_of(bus, "planning")
-
-    job = await job_now(store)
-    assert job.state == news.state == "failed"
-    assert job.reason.startswith("planning: Unreadable: body is not msgpack")
-    assert news.note == job.reason
-
-
 async def test_the_cost_of_every_message_is_on_its_job(store: Store, settings: Settings) -> None:
     await add_job(store, plain())
 
     async with attended(store, settings, "planning", "fitting") as bus:
         await bus.publish(RehearsalRequested(id=derived_id("a"), job="j-1"))
         await news_of(bus, "planning")
-        await bus.transport.send(unreadable("j-1.1"))
+        await bus.publish(RehearsalRequested(id=derived_id("b"), job="j-1"))
         tallies = eventually(
             lambda: store.tallies("j-1"), lambda spent: spent.get("planning.messages") == 2
         )
@@ -114,29 +91,6 @@ async def test_the_cost_of_every_message_is_on_its_job(store: Store, settings: S
     }
     assert spent["planning.bytes_in"] > 1
     assert spent["planning.bytes_out"] > 0
-
-
-async def test_a_dead_letter_of_no_job_fails_none(store: Store, settings: Settings) -> None:
-    await add_job(store, plain())
-
-    async with attended(store, settings, "planning") as bus:
-        await bus.transport.send(unreadable(""))
-        await bus.transport.send(unreadable("j-absent.1"))
-        await until_dead(bus.transport, QUEUE, 2)
-
-    assert (await job_now(store)).state == "submitted"
-
-
-async def test_a_dead_letter_of_an_earlier_attempt_leaves_the_job_alone(
-    store: Store, settings: Settings
-) -> None:
-    await add_job(store, plain(), attempt=2)
-
-    async with attended(store, settings, "planning") as bus:
-        await bus.transport.send(unreadable("j-1.1"))
-        await until_dead(bus.transport, QUEUE, 1)
-
-    assert (await job_now(store)).state == "submitted"
 
 
 async def test_the_whole_system_is_its_own_bus_and_takes_no_other(tmp_path: Path) -> None:

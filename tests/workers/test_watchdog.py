@@ -1,7 +1,7 @@
 """Every job ends: what is lost is asked for again, what waits is left alone, what cannot go on fails and says why."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +13,11 @@ from bus.bus import Bus
 from bus.connect import connect
 from bus.errors import BusUnavailable, Busy
 from bus.memory import MemoryTransport
-from bus.stage import topology
+from bus.stage import Stage, topology
 from bus.transport import Envelope, QueueStatus, Topology
 from schemas.documents import Job, Model
 from schemas.flow import ModelReleased, Progress
+from schemas.message import Message
 from schemas.names import set_of, work_of
 from store.base import Store
 from store.jobs import decide, finish
@@ -341,6 +342,37 @@ async def test_the_trouble_of_one_job_does_not_keep_the_dog_from_others(
     assert await watch.depth() == 1
 
 
+async def test_a_job_that_cannot_be_read_does_not_keep_the_dog_from_others(
+    store: Store,
+    watch: Watch,
+    sqlite: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await add_job(store, plain(), state="training")
+    await store.insert(Job(id="j-2", token="", model="m", spec=plain(), state="training"))
+    sqlite("UPDATE documents SET body = json_remove(body, '$.spec') WHERE id = 'j-2'")
+
+    await watch.stall()
+
+    assert "Job 'j-2' cannot be read" in caplog.text
+    assert await watch.depth() == 1
+
+
+async def test_a_job_that_cannot_be_cleared_up_after_does_not_keep_the_dog_from_others(
+    store: Store, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await add_job(store, plain())
+    await finish(store, job, "cancelled")
+    without_model = Job(id="j-2", token="", model="absent", spec=plain(), state="releasing")
+    await store.insert(without_model)
+    await finish(store, without_model, "completed", result="absent@1")
+
+    await watch.after(STALL_S, STALL_S, STALL_S)
+
+    assert "job j-2 cannot be cleared up after: no Model 'absent'" in caplog.text
+    assert (await job_now(store)).leftovers == "none"
+
+
 class Flaky(MemoryTransport):
     """A bus that is away for the first questions."""
 
@@ -439,6 +471,22 @@ def test_a_job_waits_in_the_queues_of_its_own_generator() -> None:
     assert "generation.generation.requested.v1.gan" in names
     assert "prediction.samples.generated.v1" in names
     assert not {name for name in names if name.endswith(".gmm") or name.startswith("training")}
+
+
+def test_dead_letters_of_what_devices_may_publish_are_not_believed() -> None:
+    class FromOutside(Message):
+        topic = "camera.seen.v1"
+
+    async def handle(_: Message) -> AsyncIterator[Message]:
+        return
+        yield
+
+    others = [Stage("camera", consumes=(FromOutside,), produces=(), handle=handle)]
+    job = Job(id="j-1", token="", model="m", spec=rehearsal(), state="generating")
+
+    names = set(queues_of([*STAGES, *others], job))
+
+    assert not {name for name in names if name.startswith(("camera", "fleet"))}
 
 
 @pytest.mark.rabbit

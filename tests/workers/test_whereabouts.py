@@ -1,5 +1,6 @@
 """A job goes on from where it stands, and one that stands still too often has failed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from bus.bus import Bus
+from bus.errors import BusUnavailable, Busy
 from bus.memory import MemoryTransport
 from bus.stage import topology
 from bus.transport import Envelope, Topology
@@ -139,6 +141,23 @@ async def test_a_job_that_does_not_move_is_asked_for_so_often_and_then_fails(
     assert job.reason == "asked for again 2 times, it got no further than: training, slice 7"
 
 
+@pytest.mark.parametrize("refusal", [Busy("full"), BusUnavailable("gone")])
+async def test_what_the_bus_does_not_take_is_not_counted(store: Store, refusal: Exception) -> None:
+    class Refusing(MemoryTransport):
+        async def send(self, envelope: Envelope) -> None:
+            raise refusal
+
+    before = Resumption(at="training", count=1)
+    await add_job(store, plain(), state="training", resumed=before)
+
+    for _ in range(3):
+        with pytest.raises(type(refusal)):
+            await ask_again(store, Bus(Refusing(), "test", store), await job_now(store), most=2)
+
+    job = await job_now(store)
+    assert (job.state, job.resumed) == ("training", before)
+
+
 async def test_each_time_is_another_message(store: Store) -> None:
     ids = set()
 
@@ -237,6 +256,23 @@ async def test_jobs_that_a_queue_has_no_room_for_keep_nobody_from_starting(store
     await ask_for_all(store, Bus(transport, "test", store))
 
     assert await transport.depth("planning.rehearsal.requested.v1") == 1
+
+
+async def test_a_job_of_which_something_is_damaged_keeps_nobody_from_starting(
+    store: Store, bus: Bus, sqlite: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    await add_job(store, rehearsal(), state="reviewing")
+    await add_set(store)
+    await store.insert(Job(id="j-2", token="", model="m", spec=plain(), state="training"))
+    await store.insert(Job(id="j-3", token="j-3", model="m", spec=plain(), state="training"))
+    sqlite("UPDATE documents SET body = '{}' WHERE id = 'j-1.1'")
+    sqlite("UPDATE documents SET body = json_remove(body, '$.spec') WHERE id = 'j-3'")
+
+    await ask_for_all(store, bus)
+
+    assert await bus.transport.depth(TRAINING) == 1
+    assert "job j-1 is not asked for yet: RehearsalSet 'j-1.1' cannot be read" in caplog.text
+    assert "Job 'j-3' cannot be read" in caplog.text
 
 
 async def test_a_job_that_waits_for_a_person_or_its_turn_survives_any_number_of_restarts(
