@@ -98,11 +98,11 @@ def main() -> None:
 
     def end(number: int, _frame: object) -> None:
         told.append(128 + number)
-        signal.raise_signal(
-            signal.SIGINT
-        )  # which an event loop takes as a cancellation, not in mid-step
+        # An event loop takes it as a cancellation, not in mid-step.
+        signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a script
     code = run(sys.argv[1:])
     sys.exit(told[0] if told else code)
 

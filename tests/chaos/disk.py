@@ -39,8 +39,9 @@ class Volume:
     def fill(self) -> None:
         """Write a ballast file as large as the room."""
         with self._ballast.open("ab", buffering=0) as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(self.path).free))
-            with suppress(OSError):  # what somebody else freed meanwhile
+            with suppress(OSError):  # somebody else took some of it meanwhile: block by block, then
+                os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(self.path).free))
+            with suppress(OSError):
                 while file.write(BLOCK):
                     pass
 

@@ -1,4 +1,4 @@
-"""The short form: a few faults of each kind while jobs run, and nothing is lost, doubled or left behind."""
+"""The short form: a fault of each kind while jobs run, and nothing is lost, doubled or left behind."""
 
 import pytest
 
@@ -20,7 +20,7 @@ OF_SINGLE = {"control process killed", "disk full"}
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_jobs_end_as_if_undisturbed(disturbed: World, taught: Lessons, kind: str) -> None:
-    faults = schedule(seed=1, count=2, kinds=[kind])
+    faults = schedule(seed=1, count=1, kinds=[kind])
     sites = ("single",) if kind in OF_SINGLE else ("cluster",)
     name = kind.replace(" ", "-")
     plan = Plan(name, faults, jobs=3, sites=sites, job_lanes=1, fault_lanes=1)
@@ -28,7 +28,7 @@ async def test_jobs_end_as_if_undisturbed(disturbed: World, taught: Lessons, kin
     result = await run(disturbed, taught, plan)
 
     assert result.violations == [], table(result)
-    assert len(result.recoveries) == 2
+    assert len(result.recoveries) == 1
     assert len(result.jobs) >= 3
 
 

@@ -114,27 +114,38 @@ def test_a_bug_is_one_line_unless_debugging(home: Home, monkeypatch: pytest.Monk
 
 
 @contextmanager
-def started(home: Home, *args: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run the command in a process of its own, and make sure that it ends."""
+def started(home: Home, *args: str, background: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """Run the command in a process of its own, and make sure that it ends.
+
+    In the background of a script a process ignores SIGINT; these tests may run in one themselves.
+    """
     env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    ours = signal.signal(
+        signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler
+    )
     with subprocess.Popen(
         [*RDG, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
     ) as process:
+        signal.signal(signal.SIGINT, ours)
         try:
             yield process
         finally:
             process.kill()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "background"),
+    [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGTERM, 143, True)],
+)
 def test_a_signal_ends_a_wait_and_leaves_the_job_alone(
-    full_home: Home, number: signal.Signals, code: int
+    full_home: Home, number: signal.Signals, code: int, background: bool
 ) -> None:
     async def insert(store: Store) -> None:
         await store.insert(job("training"))
 
     full_home.with_store(insert)
-    with started(full_home, "job", "watch", JOB, "--format", "jsonl") as process:
+    watch = ("job", "watch", JOB, "--format", "jsonl")
+    with started(full_home, *watch, background=background) as process:
         assert process.stdout
         said = ""
         while not said:  # a log reader sees only what comes after it

@@ -152,7 +152,7 @@ async def take_one(url: str, queue_name: str) -> bytes:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(queue_name, durable=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (message := await queue.get(fail=False)) is None:  # noqa: ASYNC110  no event tells
                 await asyncio.sleep(0.1)  # a queue that was just recovered may read as empty
         await message.ack()
