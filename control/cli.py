@@ -102,7 +102,8 @@ def main() -> None:
         signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a script
+    # In the background of a script it would be ignored, and with it what SIGTERM becomes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     code = run(sys.argv[1:])
     sys.exit(told[0] if told else code)
 
