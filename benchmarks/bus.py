@@ -63,14 +63,15 @@ class Figures:
         return median(mine / its for mine, its in zip(self.rates, other.rates, strict=False))
 
 
+BrokerUrl = Annotated[str, typer.Option(help="amqp://… of a broker; default: a private node.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Measured rounds after a warm-up.")]
+Seconds = Annotated[float, typer.Option(min=0.1, help="About how long each measurement takes.")]
+
+
 def main(
-    broker: Annotated[
-        str, typer.Option(help="amqp://… of a broker; default: a private node.")
-    ] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="Measured rounds after a warm-up.")] = 5,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="About how long each measurement takes.")
-    ] = 2,
+    broker: BrokerUrl = "",
+    rounds: Rounds = 5,
+    seconds: Seconds = 2,
     payload: Annotated[list[str] | None, typer.Option(help=f"Of: {', '.join(PAYLOADS)}.")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help=f"Of: {', '.join(peer.name for peer in PEERS)}.")

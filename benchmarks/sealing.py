@@ -6,12 +6,11 @@ processor time is that of both ends together, so a message is sealed once and op
 
 import time
 from statistics import median
-from typing import Annotated
 
 import typer
 
 from benchmarks.broker import broker as broker_at
-from benchmarks.bus import Figures, measured
+from benchmarks.bus import BrokerUrl, Figures, Rounds, Seconds, measured
 from benchmarks.payloads import PAYLOADS, SEED
 from benchmarks.peers import IN_FLIGHT, PEERS
 from benchmarks.report import heading, table
@@ -23,13 +22,9 @@ TRIES, AT_A_TIME = 20, 50
 
 
 def main(
-    broker: Annotated[
-        str, typer.Option(help="amqp://… of a broker; default: a private node.")
-    ] = "",
-    rounds: Annotated[int, typer.Option(min=1, help="Measured rounds after a warm-up.")] = 5,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="About how long each measurement takes.")
-    ] = 2,
+    broker: BrokerUrl = "",
+    rounds: Rounds = 5,
+    seconds: Seconds = 2,
 ) -> None:
     """Measure messages a second and microseconds a message, sealed and plain."""
     needed = ("cryptography", "aiormq", "uvloop")

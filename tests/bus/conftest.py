@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import aiormq
 import pytest
 
 from bus.local import LocalTransport, serve
@@ -46,3 +47,18 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     """An open transport that nothing was declared on."""
     async with OPEN[request.param](request) as opened:
         yield opened
+
+
+@pytest.fixture
+async def rabbit(amqp_url: str, bus_prefix: str) -> AsyncIterator[RabbitTransport]:
+    """A transport over the real broker, on which nothing was declared."""
+    async with RabbitTransport.connect(amqp_url, bus_prefix) as transport:
+        yield transport
+
+
+@pytest.fixture
+async def operator(amqp_url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+    """A channel of somebody else, who may break things."""
+    connection = await aiormq.connect(amqp_url)
+    yield await connection.channel()
+    await connection.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 
 import aiormq
 import pytest
@@ -28,18 +27,9 @@ pytestmark = pytest.mark.rabbit
 
 
 @pytest.fixture
-async def rabbit(amqp_url: str, bus_prefix: str) -> AsyncIterator[RabbitTransport]:
-    async with RabbitTransport.connect(amqp_url, bus_prefix) as transport:
-        await transport.declare(TOPOLOGY)
-        yield transport
-
-
-@pytest.fixture
-async def operator(amqp_url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
-    """A channel of somebody else, who may break things."""
-    connection = await aiormq.connect(amqp_url)
-    yield await connection.channel()
-    await connection.close()
+async def rabbit(rabbit: RabbitTransport) -> RabbitTransport:
+    await rabbit.declare(TOPOLOGY)
+    return rabbit
 
 
 async def test_killed_broker_loses_nothing_confirmed_and_consumers_come_back(

@@ -1,7 +1,6 @@
 """Poison, and what is in a dead-letter queue on RabbitMQ, whoever put it there."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -26,20 +25,6 @@ from tests.bus.inbox import (
 from tests.bus.mortal_process import supervised
 
 pytestmark = pytest.mark.rabbit
-
-
-@pytest.fixture
-async def rabbit(amqp_url: str, bus_prefix: str) -> AsyncIterator[RabbitTransport]:
-    async with RabbitTransport.connect(amqp_url, bus_prefix) as transport:
-        yield transport
-
-
-@pytest.fixture
-async def operator(amqp_url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
-    """A channel of somebody else."""
-    connection = await aiormq.connect(amqp_url)
-    yield await connection.channel()
-    await connection.close()
 
 
 async def test_message_that_kills_its_workers_is_a_dead_letter_and_the_fleet_goes_on(
