@@ -30,7 +30,7 @@ OLD, NEW = tuple("01234"), tuple("56789")
 DEVICE = "demo-device"
 FITS: dict[str, dict[str, Any]] = {
     "original": {"budget": 20},
-    "gmm": {"components": 5, "dimensions": 24},
+    "gmm": {},
     "gan": {"steps": 700},
     "ga": {},
 }

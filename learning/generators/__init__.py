@@ -13,7 +13,7 @@ from learning.generators.base import Generator
 
 __all__ = ["BUILT_IN", "installed", "load"]
 
-BUILT_IN = ("original", "gmm", "gan", "ga")
+BUILT_IN = ("original", "gmm", "gan", "ga", "mix")
 
 
 def installed() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ A generator is fitted once on the real data of a task; from then on its state st
 which may be deleted. Rules that every generator keeps and callers rely on:
 
 * The same arguments give the same bytes, whatever ran before: randomness comes from the seeds alone.
+  The one exception is noise that is to keep a secret (`gmm` with `epsilon`).
 * State is a flat mapping of arrays. What belongs to one class is named `"<label>/<name>"`, so that
   the bytes a class costs can be counted and a class can be forgotten.
 * No shape and no number of classes is assumed: `(n, h, w)` and `(n, h, w, 3)` are images,

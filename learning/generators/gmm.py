@@ -1,18 +1,18 @@
-"""A Gaussian mixture for each class, on the class's own principal coordinates.
+"""A Gaussian mixture for each class.
 
-After Vora, Suri and Yeturu (2021), section 2.5. What is done beyond a plain mixture:
+After Vora, Suri and Yeturu (2021), section 2.5. Beyond a plain mixture on principal coordinates
+(learning/generators/principal.py) there is one of many small subspaces on an image's cosines, rounded and deflated
+(learning/generators/low_rank.py): the default, since at equal bytes it teaches most.
 
-* Principal coordinates are found for each class, not shared by the task, so that a class stays a unit
-  that can be counted, moved and forgotten alone, and a fit can pause between classes.
-* Covariances are kept as Cholesky factors, packed: half the numbers, and rounding them to float16
-  cannot make them indefinite. Sampling needs numpy alone; scikit-learn is imported by the fit.
-* Images get their grey values back: a mixture blurs, so a table of 256 values per class maps the
-  grey values it draws onto those the class has, rank for rank.
+Images get their grey values back: a mixture blurs, so a table of 256 values per class maps the grey values it draws
+onto those the class has, rank for rank.
 
 A class of few samples gets fewer components and coordinates, down to one sample, which is repeated.
+
+With `epsilon` a class is one Gaussian that is differentially private (learning/generators/private.py). Its noise comes
+from no seed: the one exception to the rule that the same arguments give the same bytes.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -20,9 +20,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.generators import low_rank, principal, private
 from learning.generators.base import Arrays, Batch, Fit, Generator, Order, Task
+from learning.generators.grey import grey_table, ranked, to_grey
 from learning.generators.values import to_samples, value_range
 from learning.options import Options, Range, read
+
+GREY_TABLE = 256  # bytes
+DRAWN = 1000  # samples whose grey values are set beside those of the class
+CONTRAST = 64  # grey values of one standard deviation, about: the unit of `step` with `epsilon`
 
 
 @dataclass(frozen=True)
@@ -30,19 +36,37 @@ class Settings:
     """Options of `gmm`, all read at the fit.
 
     Attributes:
-        components: Gaussians of a class, at most.
-        dimensions: Principal coordinates of a class, at most.
-        covariance: Of each component, one for all ("tied"), or of independent coordinates ("diag").
-        storage: Type of the large arrays.
+        covariance: Of each component: "low_rank" on a few axes of its own, "full", one for all
+            ("tied"), or of independent coordinates ("diag").
+        components: Gaussians of a class, at most; 0 is 100 for "low_rank" and 20 for the others.
+        dimensions: Coordinates of a class, at most: cosines for "low_rank", which takes tabular data by
+            all its features, else principal ones. 0 is 300 and 50.
+        rank: Axes of a component, at most; of "low_rank" alone.
+        step: To which means and axes are rounded, in standard deviations of a value; as above.
+        budget_kb: Of 1024 bytes kept of a class, at most; components and rank are then chosen by how
+            likely they make held-out samples, and those given do not count. 0: no budget. As above.
+        storage: Type of the large arrays of the other covariances.
         lookup: Give grey values back their histogram; without effect on float32 samples.
+        epsilon: Over 0, what is kept of a class is (epsilon, delta)-differentially private with respect
+            to one sample, which must be uint8: one Gaussian on `dimensions` cosines, 100 if 0. What a
+            fit costs in privacy it costs again when repeated. 0: no such promise.
+        delta: As above.
+        clip: Root mean square deviation of a sample from the mean of its class, in grey values, over
+            which it is shortened; to be chosen without a look at the data. As above.
 
     """
 
-    components: Annotated[int, Range(1, 1000)] = 20
-    dimensions: Annotated[int, Range(1, 4096)] = 50
-    covariance: Literal["full", "tied", "diag"] = "full"
+    covariance: Literal["low_rank", "full", "tied", "diag"] = "low_rank"
+    components: Annotated[int, Range(0, 10_000)] = 0
+    dimensions: Annotated[int, Range(0, 4096)] = 0
+    rank: Annotated[int, Range(1, 1000)] = 12
+    step: Annotated[float, Range(0.001, 10)] = 0.2
+    budget_kb: Annotated[int, Range(0, 1_000_000)] = 0
     storage: Literal["float16", "float32"] = "float16"
     lookup: bool = True
+    epsilon: Annotated[float, Range(0, 100)] = 0.0
+    delta: Annotated[float, Range(1e-15, 0.1)] = 1e-5
+    clip: Annotated[float, Range(1, 255)] = 64.0
 
 
 def fit(
@@ -52,146 +76,133 @@ def fit(
     checkpoint: Arrays | None,
     should_pause: Callable[[], bool],
 ) -> Fit:
-    """Fit class after class; a class is a unit of work."""
-    settings = read(Settings, options)
+    """Fit class after class; a class is a unit of work.
+
+    Raises:
+        ValueError: An option is wrong, `budget_kb` too small for a class, or `epsilon` not for such data.
+
+    """
+    from threadpoolctl import threadpool_limits
+
+    settings = _read(options)
+    if settings.epsilon and task.samples.dtype != np.uint8:
+        raise ValueError("option 'epsilon' needs uint8 samples, whose range no data tells; drop it")
+    threadpool_limits(1)  # process-wide, and left so: sums do not depend on the number of cores
     state = dict(checkpoint or {"samples": task.samples[:0], "range": value_range(task.samples)})
     classes = task.classes()
-    missing = [label for label in classes if f"{label}/means" not in state]
+    missing = [label for label in classes if f"{label}/spread" not in state]
     for label in missing:
         learned = _fit_class(task.of_class(label), settings, np.random.default_rng([seed, label]))
         state |= {f"{label}/{name}": array for name, array in learned.items()}
         if should_pause():
             break
-    done = sum(f"{label}/means" in state for label in classes)
+    done = sum(f"{label}/spread" in state for label in classes)
     return Fit(state, done / len(classes))
+
+
+def _read(options: Options) -> Settings:
+    settings = read(Settings, options)
+    if settings.budget_kb and settings.covariance != "low_rank":
+        raise ValueError("option 'budget_kb' needs covariance 'low_rank'; drop one of the two")
+    if settings.epsilon and (settings.budget_kb or settings.covariance != "low_rank"):
+        raise ValueError("option 'epsilon' takes neither 'covariance' nor 'budget_kb'; drop them")
+    return settings
 
 
 def _fit_class(
     samples: NDArray[Any], settings: Settings, rng: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays that stand for samples (n, *shape) of one class."""
-    flat = samples.reshape(len(samples), -1).astype(np.float32)  # (n, f)
-    centre = flat.mean(axis=0, dtype=np.float64).astype(np.float32)  # (f,)
-    spread = _spread(flat - centre, samples)  # (f,) or (1,)
-    coordinates, basis = _principal((flat - centre) / spread, settings.dimensions, rng)
-    learned = {"centre": centre, "spread": spread, "basis": basis}
-    learned |= _mixture(coordinates, settings, rng)
-    for name in ("basis", "means", "factors"):
-        learned[name] = np.ascontiguousarray(learned[name], settings.storage)
+    if settings.epsilon:
+        return _fit_private(samples, settings, rng)
+    values, scale = _scaled(samples)
+    learned = scale | _learn(values, settings, rng)
     if settings.lookup and samples.dtype == np.uint8:
-        learned["grey"] = _grey_table(samples, _draw(learned, 1000, rng))
+        drawn = _draw(learned, samples.shape[1:], DRAWN, rng)
+        learned["grey"] = grey_table(samples, drawn)
     return learned
 
 
-def _spread(centred: NDArray[np.float32], samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a scale for each feature of tabular data, whose units differ, or one for images."""
-    tabular = samples.ndim == 2 and samples.dtype == np.float32
-    spread = centred.std(axis=0) if tabular else centred.std(keepdims=True).reshape(1)
-    return np.where(spread > 0, spread, 1).astype(np.float32)
-
-
-def _principal(
-    centred: NDArray[np.float32], dimensions: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return coordinates (n, d) and basis (d, f); d is 0 where all samples are equal."""
-    from sklearn.decomposition import PCA
-
-    dimensions = min(dimensions, len(centred) - 1, centred.shape[1])
-    if dimensions == 0 or not centred.any():
-        return np.zeros((len(centred), 0), np.float32), np.zeros((0, centred.shape[1]), np.float32)
-    pca = PCA(dimensions, random_state=int(rng.integers(2**31)))
-    coordinates = pca.fit_transform(centred)
-    return coordinates, pca.components_.astype(np.float32)
-
-
-def _mixture(
-    coordinates: NDArray[np.float32], settings: Settings, rng: np.random.Generator
+def _fit_private(
+    samples: NDArray[np.uint8], settings: Settings, rng: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """Return weights (k,), means (k, d), factors: (k or 1, d (d + 1) / 2), if diagonal (k, d)."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-    from threadpoolctl import threadpool_limits
-
-    d = coordinates.shape[1]
-    if d == 0:
-        return {"weights": np.ones(1), "means": np.zeros((1, 0)), "factors": np.zeros((1, 0))}
-    distinct = len(np.unique(coordinates, axis=0))
-    mixture = GaussianMixture(
-        max(1, min(settings.components, distinct // 2)),
-        covariance_type=settings.covariance,
-        reg_covar=1e-3,
-        random_state=int(rng.integers(2**31)),
-        init_params="k-means++",
-        tol=1e-2,
-    )
-    with warnings.catch_warnings():  # a mixture that still improves a little is good enough
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        threadpool_limits(1)  # process-wide, and left so: sums do not depend on the number of cores
-        mixture.fit(coordinates)
-    return {
-        "weights": mixture.weights_,
-        "means": mixture.means_,
-        "factors": _factors(mixture.covariances_, d, settings.covariance),
+    """Return the same arrays with noise in them, of which no seed tells."""
+    privacy = private.Privacy(settings.epsilon, settings.delta, settings.clip)
+    centre, mixture = private.learn(samples, settings.dimensions or 100, privacy, private.secret)
+    learned: dict[str, NDArray[Any]] = {
+        "mean": np.full(1, private.MIDDLE, np.float32),
+        "spread": np.ones(1, np.float32),
     }
+    learned |= low_rank.arrays(centre, mixture, settings.step * CONTRAST)
+    if settings.lookup:
+        drawn = _draw(learned, samples.shape[1:], DRAWN, rng)
+        learned["grey"] = ranked(private.greys(samples, privacy, private.secret), drawn)
+    return learned
 
 
-def _factors(covariances: NDArray[Any], d: int, covariance: str) -> NDArray[Any]:
-    if covariance == "diag":
-        return np.asarray(np.sqrt(covariances))
-    cholesky = np.linalg.cholesky(covariances.reshape(-1, d, d))
-    packed: NDArray[Any] = cholesky[:, *np.tril_indices(d)]
-    return packed
+def _scaled(samples: NDArray[Any]) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Return values of mean 0 and variance 1, and the "mean" and "spread" taken from them.
+
+    Those are one for each feature of tabular data, whose units differ, or one for all.
+    """
+    one_unit = samples.ndim > 2
+    features = samples.reshape(-1, 1) if one_unit else samples
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    values = samples.astype(np.float32, order="C")
+    values -= mean
+    features = values.reshape(-1, 1) if one_unit else values
+    squares = np.einsum("nf,nf->f", features, features, dtype=np.float64)
+    spread = np.sqrt(squares / len(features)).astype(np.float32)
+    spread[spread == 0] = 1
+    values /= spread
+    return values, {"mean": mean, "spread": spread}
 
 
-def _draw(learned: Arrays, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return values (count, f) of the mixture, unbounded."""
-    weights, means = learned["weights"], learned["means"].astype(np.float32)
-    component = rng.choice(len(weights), count, p=weights / weights.sum())
-    noise = rng.standard_normal((count, means.shape[1]), np.float32)
-    for one in range(len(means)):
-        rows = component == one
-        noise[rows] = means[one] + noise[rows] @ _factor(learned, one).T
-    return learned["centre"] + learned["spread"] * (noise @ learned["basis"].astype(np.float32))
+def _learn(
+    values: NDArray[np.float32], settings: Settings, rng: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    if settings.covariance == "low_rank":
+        size = low_rank.Size(
+            settings.components or 100, settings.rank, settings.dimensions or 300, settings.step
+        )
+        return low_rank.learn(values, size, _budget(values, settings), rng)
+    learned = principal.learn(
+        values, settings.components or 20, settings.dimensions or 50, settings.covariance, rng
+    )
+    large = {name: learned[name].astype(settings.storage) for name in principal.LARGE}
+    return learned | large
 
 
-def _factor(learned: Arrays, component: int) -> NDArray[np.float32]:
-    """Return the Cholesky factor (d, d) of a component."""
-    d = learned["means"].shape[1]
-    packed = learned["factors"][component % len(learned["factors"])].astype(np.float32)
-    if len(packed) == d:
-        return np.diag(packed)
-    factor = np.zeros((d, d), np.float32)
-    factor[np.tril_indices(d)] = packed
-    return factor
+def _budget(values: NDArray[np.float32], settings: Settings) -> int | None:
+    """Return the bytes that scale and grey values leave of the budget."""
+    if not settings.budget_kb:
+        return None
+    scale = 2 * values.itemsize * (values.shape[1] if values.ndim == 2 else 1)
+    return settings.budget_kb * low_rank.KILOBYTE - scale - GREY_TABLE
 
 
-def _grey_table(samples: NDArray[np.uint8], drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the grey value (256,) of the class that has the rank of each grey value drawn."""
-    drawn_counts = np.bincount(_grey(drawn).ravel(), minlength=256)
-    ranks = (np.cumsum(drawn_counts) - drawn_counts / 2) / drawn_counts.sum()
-    real = np.cumsum(np.bincount(samples.ravel(), minlength=256)) / samples.size
-    return np.asarray(np.searchsorted(real[:-1], ranks), np.uint8)
-
-
-def _grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    grey: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
-    return grey
+def _draw(
+    learned: Arrays, shape: tuple[int, ...], count: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return values (count, *shape), unbounded."""
+    kind = low_rank if "axes" in learned else principal
+    values = kind.draw(learned, shape, count, rng)
+    return np.asarray(learned["mean"] + learned["spread"] * values, np.float32)
 
 
 def sample(order: Order) -> Batch:
     """Return as many samples as ordered."""
     learned, like = order.learned(), order.state["samples"]
     rng = np.random.default_rng([order.seed, order.label])
-    values = _draw(learned, order.count, rng)
+    values = _draw(learned, like.shape[1:], order.count, rng)
     if "grey" in learned:
-        values = learned["grey"][_grey(values)]
-    shaped = values.reshape(order.count, *like.shape[1:])
-    return Batch(to_samples(shaped, order.state["range"], like.dtype))
+        values = learned["grey"][to_grey(values)]
+    return Batch(to_samples(values, order.state["range"], like.dtype))
 
 
 def validate(options: Options) -> None:
     """Raise ValueError that names the option and what it takes."""
-    read(Settings, options)
+    _read(options)
 
 
 generator = Generator(

@@ -3,28 +3,46 @@
 Rehearsal after Robins (1995), "Catastrophic forgetting, rehearsal and pseudorehearsal"; as a service
 after Vora, Suri and Yeturu (2021), section 2.2. The only generator whose labels need no check, and
 the only one whose state is the data itself.
+
+What a byte buys, on MNIST (accuracy of a small CNN trained on nothing else): chosen by herding, ten
+samples a class taught 86 %, at random 80, and the other choices less than random ones; compressed they
+take a fifth of the bytes. Natural images hardly compress.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learning.generators.base import Arrays, Batch, Fit, Generator, Order, Task
+from learning.generators.coreset import Choice, rankings
+from learning.generators.packing import deflate, inflate
 from learning.options import Options, Range, read
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of `original`.
+    """Options of `original`, all read at the fit.
 
     Attributes:
-        budget: Samples kept of each class, chosen at random; 0 keeps all.
+        budget: Samples kept of each class, at most; 0: any number.
+        budget_kb: Of 1024 bytes kept of each class, at most, as they are stored; 0: any number.
+        choose: Which are kept if not all are. "herding": such that together they are distributed as
+            all. "diverse": far from each other, outliers first. "typical": nearest to the mean of the
+            class. "hardest": nearest to the other classes of the task.
+        compress: Store them without loss in fewer bytes. How many depends on the release of zlib,
+            and with `budget_kb` so does the number of samples.
 
     """
 
     budget: Annotated[int, Range(0, 1_000_000)] = 0
+    budget_kb: Annotated[float, Range(0, 1e9)] = 0.0
+    choose: Choice = "random"
+    compress: bool = False
 
 
 def fit(
@@ -34,24 +52,85 @@ def fit(
     checkpoint: Arrays | None,
     should_pause: Callable[[], bool],
 ) -> Fit:
-    """Choose what is kept. One unit of work: it never pauses and has no checkpoint."""
-    budget = read(Settings, options).budget
-    state = {}
-    for label in task.classes():
-        samples = task.of_class(label)
-        chosen = np.random.default_rng([seed, label]).permutation(len(samples))
-        state[f"{label}/samples"] = samples[np.sort(chosen[: budget or len(samples)])]
+    """Choose what is kept. One unit of work: it never pauses and has no checkpoint.
+
+    Raises:
+        ValueError: Not one sample of a class fits `budget_kb`.
+
+    """
+    settings = read(Settings, options)
+    state: dict[str, NDArray[Any]] = {"samples": task.samples[:0]} if settings.compress else {}
+    for label, ranking in rankings(task, settings.choose, seed):
+        kept = _kept(task.of_class(label), ranking, settings)
+        state |= {f"{label}/{name}": array for name, array in kept.items()}
     return Fit(state, 1.0)
+
+
+def _kept(
+    samples: NDArray[Any], ranking: Iterator[int], settings: Settings
+) -> dict[str, NDArray[Any]]:
+    """Return what is stored of samples (n, *shape) of one class."""
+    order: list[int] = []
+
+    def first(count: int) -> dict[str, NDArray[Any]]:
+        if count == len(samples):
+            return _stored(samples, settings.compress)
+        order.extend(islice(ranking, max(0, count - len(order))))
+        return _stored(samples[np.sort(order[:count])], settings.compress)
+
+    most = min(settings.budget or len(samples), len(samples))
+    if not settings.budget_kb:
+        return first(most)
+    limit = settings.budget_kb * 1024
+    count = _largest(lambda count: _size(first(count)) <= limit, most)
+    if not count:
+        needed = math.ceil(_size(first(1)) / 1024 * 1000) / 1000
+        raise ValueError(f"option 'budget_kb' must be {needed} or more to keep one sample a class")
+    return first(count)
+
+
+def _stored(samples: NDArray[Any], compress: bool) -> dict[str, NDArray[Any]]:
+    if not compress:
+        return {"samples": samples}
+    return {"packed": deflate(samples), "count": np.array([len(samples)])}
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """Return a count up to `most` that fits and is `most` or is followed by one that does not."""
+    low, high = 0, 1
+    while high <= most and fits(high):
+        low, high = high, 2 * high
+    high = min(high, most + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def sample(order: Order) -> Batch:
     """Return distinct samples in random order: all that are kept if more are asked for.
 
     Two orders with different seeds may share samples.
+
+    Raises:
+        ValueError: Compressed samples are damaged.
+
     """
-    kept = order.learned()["samples"]
+    kept = _loaded(order)
     chosen = np.random.default_rng([order.seed, order.label]).permutation(len(kept))
     return Batch(kept[chosen[: order.count]])
+
+
+def _loaded(order: Order) -> NDArray[Any]:
+    learned = order.learned()
+    if "samples" in learned:
+        return learned["samples"]
+    like = order.state["samples"]
+    return inflate(learned["packed"], (int(learned["count"][0]), *like.shape[1:]), like.dtype)
 
 
 def validate(options: Options) -> None:

@@ -10,11 +10,19 @@ from sklearn.datasets import load_digits
 from learning.generators.base import Arrays, Batch, Fit, Generator, Order, Population, Task
 from learning.options import Options
 
-QUICK: dict[str, Options] = {
+QUICK: dict[str, Options] = {  # the first word is the generator
     "original": {"budget": 20},
+    "original compressed": {"budget_kb": 4.0, "choose": "herding", "compress": True},
     "gmm": {"components": 3, "dimensions": 6},
     "gan": {"steps": 4, "width": 4, "latent": 8, "batch": 8},
     "ga": {"generations": 3},
+    "ga from statistics": {
+        "start": "statistics",
+        "generations": 3,
+        "components": 2,
+        "dimensions": 4,
+    },
+    "mix": {"budget_kb": 4},
 }
 
 

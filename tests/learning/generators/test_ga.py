@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from learning.generators import clusters
 from learning.generators.base import Batch, Order, Population
 from learning.generators.ga import evolve, generator, sample
 from learning.options import Options
-from tests.learning.generators.tasks import brightness, fitted, grey, tabular
+from tests.learning.generators.tasks import brightness, digits, fitted, grey, tabular
 
 
 def ordered(options: Options, count: int = 5) -> Order:
@@ -143,3 +144,66 @@ def test_fitness_that_is_not_a_number_for_each_sample_is_refused(fitness: NDArra
     order = ordered({})
     with pytest.raises(ValueError, match="fitness must be 40 finite numbers"):
         evolve(order, sample(order), fitness)
+
+
+CONFINED: Options = {"start": "statistics", "components": 2, "dimensions": 3, "mutation_rate": 1.0}
+
+
+def confined(count: int = 5, **changes: float) -> Order:
+    options: Options = {**CONFINED, **changes}
+    return Order(fitted(generator, tabular(), options), 1, count, 0, options)
+
+
+def lengths(order: Order, samples: NDArray[Any]) -> NDArray[Any]:
+    """Return how far the samples are from the centre of the nearest cluster, in its own measure."""
+    learned = order.learned()
+    homes = [np.full(len(samples), one) for one in range(len(learned["weights"]))]
+    places = [clusters.located(learned, samples, home) for home in homes]
+    return np.asarray(np.linalg.norm(places, axis=2).min(axis=0))
+
+
+def test_a_search_from_statistics_stays_in_the_region_of_the_class() -> None:
+    order = confined(generations=20, mutation_scale=1.0)
+    answer: Batch | Population = sample(order)
+    while isinstance(answer, Population):
+        assert lengths(order, answer.samples).max() < clusters.radius(3) * 1.02
+        answer = evolve(order, answer, brightness(answer.samples))
+
+
+def test_of_those_confident_enough_the_least_confident_is_chosen_in_a_region() -> None:
+    order = confined(count=1, threshold=0.6)
+    population = sample(order)
+    end = evolve(order, population, np.array([0.1, 0.99, 0.7, 0.65, 0.8, 0.5, 1.0, 0.2]))
+    assert isinstance(end, Batch)
+    np.testing.assert_array_equal(end.samples[0], population.samples[3])
+
+
+def test_a_culture_that_never_was_confident_gives_its_fittest() -> None:
+    order = confined(count=1, generations=1)
+    population = sample(order)
+    end = evolve(order, population, np.arange(8) / 10)
+    assert isinstance(end, Batch)
+    np.testing.assert_array_equal(end.samples[0], population.samples[7])
+
+
+def test_cultures_of_one_sample_do_not_all_count_as_done() -> None:
+    order = confined(count=3, spacing=0.3)
+    first = sample(order)
+    alike = Population(np.repeat(first.samples[:1], 24, axis=0), 1)
+    after = next_population(order, alike, np.full(24, 0.95)).samples.reshape(3, 8, -1)
+    changed = [not np.array_equal(culture, alike.samples[:8]) for culture in after]
+    assert changed == [False, True, True]
+
+
+def test_without_spacing_cultures_may_be_alike() -> None:
+    order = confined(count=3, spacing=0.0)
+    alike = Population(np.repeat(sample(order).samples[:1], 24, axis=0), 1)
+    assert isinstance(evolve(order, alike, np.full(24, 0.95)), Batch)
+
+
+def test_statistics_cost_a_row_of_half_precision_for_each_coordinate() -> None:
+    task = digits(classes=1)
+    state = fitted(generator, task, {"start": "statistics", "components": 2, "dimensions": 10})
+    assert state["0/basis"].nbytes == 10 * 64 * 2
+    assert state["0/means"].shape == (2, 10)
+    assert state["0/factors"].shape == (2, 55)

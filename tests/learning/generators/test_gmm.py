@@ -1,5 +1,7 @@
 """What is particular to the mixture: quality, bytes, grey values."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from learning.generators.base import Arrays, Order, Task
 from learning.generators.gmm import generator, sample
 from learning.options import Options
-from tests.learning.generators.tasks import digits, fitted, grey, tabular
+from tests.learning.generators.tasks import colour, digits, fitted, grey, measured, tabular
 
 
 def halves(task: Task) -> tuple[Task, Task]:
@@ -16,6 +18,12 @@ def halves(task: Task) -> tuple[Task, Task]:
         Task(task.samples[rows], task.labels[rows], task.n_classes)
         for rows in (slice(0, None, 2), slice(1, None, 2))
     )
+
+
+def wide() -> Task:
+    """Features (60, 100)."""
+    rng = np.random.default_rng(5)
+    return Task(rng.normal(size=(60, 100)).astype(np.float32), np.arange(60) % 2, 2)
 
 
 def drawn(state: Arrays, label: int, count: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -28,10 +36,10 @@ def accuracy(samples: NDArray[np.uint8], labels: NDArray[np.int64], test: Task) 
     return float(model.score(test.samples.reshape(len(test.samples), -1) / 255, test.labels))
 
 
-@pytest.mark.parametrize("covariance", ["full", "tied", "diag"])
+@pytest.mark.parametrize("covariance", ["low_rank", "full", "tied", "diag"])
 def test_a_classifier_learns_real_digits_from_drawn_ones(covariance: str) -> None:
     train, test = halves(digits())
-    options: Options = {"components": 3, "dimensions": 20, "covariance": covariance}
+    options: Options = {"components": 3, "dimensions": 40, "covariance": covariance}
     state = fitted(generator, train, options)
     samples = np.concatenate([drawn(state, label, 150) for label in range(10)])
     assert accuracy(samples, np.repeat(np.arange(10), 150), test) > 0.9
@@ -62,7 +70,10 @@ def test_mean_and_spread_of_each_feature_survive_whatever_its_unit() -> None:
 
 
 def test_float16_halves_the_bytes_of_a_class_and_hardly_changes_it() -> None:
-    states = {kind: fitted(generator, digits(classes=1), {"storage": kind}) for kind in KINDS}
+    states = {
+        kind: fitted(generator, digits(classes=1), {"storage": kind, "covariance": "full"})
+        for kind in KINDS
+    }
     half, full = (sum(states[kind][f"0/{name}"].nbytes for name in LARGE) for kind in KINDS)
     assert half * 2 == full
     difference = drawn(states["float16"], 0, 100) - drawn(states["float32"], 0, 100).astype(float)
@@ -80,7 +91,111 @@ def test_covariances_are_kept_packed(covariance: str, factors: tuple[int, int]) 
     assert fitted(generator, grey(), options)["2/factors"].shape == factors
 
 
-def test_a_single_sample_is_repeated() -> None:
+@pytest.mark.parametrize(("covariance", "within"), [("low_rank", 8), ("full", 0)])
+def test_a_single_sample_is_repeated_but_for_rounding(covariance: str, within: int) -> None:
     task = grey(1, classes=(2,))
-    samples = drawn(fitted(generator, task, {"lookup": False}), 2, 3)
-    np.testing.assert_array_equal(samples, np.repeat(task.samples, 3, axis=0))
+    samples = drawn(fitted(generator, task, {"lookup": False, "covariance": covariance}), 2, 3)
+    apart = samples.astype(int) - task.samples
+    assert abs(apart).max() <= within
+
+
+@pytest.mark.parametrize("make", [grey, colour, measured, tabular, wide])
+def test_the_budget_is_never_exceeded(make: Callable[[], Task]) -> None:
+    state = fitted(generator, make(), {"budget_kb": 2})
+    for label in make().classes():
+        kept = sum(array.nbytes for name, array in state.items() if name.startswith(f"{label}/"))
+        assert kept <= 2048
+
+
+def test_a_budget_below_the_mean_of_a_class_is_refused() -> None:
+    huge = Task(np.random.default_rng(0).random((9, 90, 90, 3), np.float32), np.zeros(9, int), 1)
+    with pytest.raises(ValueError, match=r"option 'budget_kb' must be \d+ higher"):
+        fitted(generator, huge, {"budget_kb": 1})
+
+
+@pytest.mark.parametrize("shape", [(1, 17), (17, 1), (1, 1), (5, 7, 1), (1,), (300,)])
+@pytest.mark.parametrize("n", [1, 2, 3, 20])
+def test_samples_of_any_shape_and_number_are_enough(shape: tuple[int, ...], n: int) -> None:
+    rng = np.random.default_rng(0)
+    task = Task(rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.zeros(n, np.int64), 1)
+    samples = drawn(fitted(generator, task, {}), 0, 4)
+    assert samples.shape == (4, *shape)
+
+
+def test_features_of_extreme_units_survive() -> None:
+    rng = np.random.default_rng(0)
+    units = np.array([1e-30, 1e30, 0], np.float32)
+    table = rng.normal(5, 1, (200, 3)).astype(np.float32) * units
+    samples = drawn(fitted(generator, Task(table, np.zeros(200, int), 1), {}), 0, 2000)
+    np.testing.assert_allclose(samples.mean(axis=0), table.mean(axis=0), rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"budget_kb": 4, "covariance": "full"}, "'budget_kb' needs covariance 'low_rank'"),
+        ({"budget_kb": 4, "epsilon": 1}, "'epsilon' takes neither"),
+        ({"covariance": "tied", "epsilon": 1}, "'epsilon' takes neither"),
+        ({"epsilon": -1}, "'epsilon' must be between"),
+        ({"epsilon": 1, "delta": 0}, "'delta' must be between"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: Options, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        generator.validate(options)
+
+
+def test_private_parameters_need_grey_values() -> None:
+    with pytest.raises(ValueError, match="'epsilon' needs uint8 samples"):
+        fitted(generator, tabular(), {"epsilon": 1})
+
+
+def test_private_noise_comes_from_no_seed() -> None:
+    first, second = (fitted(generator, grey(), {"epsilon": 1}, seed=3) for _ in range(2))
+    assert first["2/centre"].tobytes() != second["2/centre"].tobytes()
+    assert drawn(first, 2, 5).tobytes() == drawn(first, 2, 5).tobytes()
+
+
+def test_a_private_state_holds_nothing_beside_what_is_released() -> None:
+    """Scale and range, which a plain fit takes from the data, are the same whatever the data."""
+    dark, bright = (
+        fitted(generator, Task(np.full((60, 9, 10), grey, np.uint8), np.zeros(60, int), 1), ASKED)
+        for grey in (20, 220)
+    )
+    assert set(dark) == {f"0/{name}" for name in PRIVATE} | {"samples", "range"}
+    for name in ("samples", "range", "0/mean", "0/spread", "0/step", "0/weights", "0/residuals"):
+        np.testing.assert_array_equal(dark[name], bright[name])
+
+
+ASKED: Options = {"epsilon": 1}
+PRIVATE = (
+    "mean",
+    "spread",
+    "centre",
+    "weights",
+    "size",
+    "step",
+    "means",
+    "axes",
+    "residuals",
+    "grey",
+)
+
+
+def test_a_private_fit_pauses_without_spending_a_class_twice() -> None:
+    fit = generator.fit(grey(), ASKED, 0, None, lambda: True)
+    whole = generator.fit(grey(), ASKED, 0, fit.state, lambda: True)
+    assert whole.progress == 1
+    assert whole.state["2/centre"] is fit.state["2/centre"]
+
+
+def test_a_classifier_learns_more_from_private_digits_the_less_private_they_are() -> None:
+    train, test = halves(digits())
+    scores = []
+    for epsilon in (0.1, 10, 100):
+        state = fitted(generator, train, {"epsilon": epsilon})
+        samples = np.concatenate([drawn(state, label, 100) for label in range(10)])
+        scores.append(accuracy(samples, np.repeat(np.arange(10), 100), test))
+    assert scores[0] < 0.5
+    assert scores[1] > 0.55
+    assert scores[2] > 0.8
