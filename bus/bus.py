@@ -11,7 +11,7 @@ from uuid import uuid4
 from bus.errors import Expired, Unreadable
 from bus.seal import OPEN, Seal
 from bus.tracing import processing, sending, traceparent
-from bus.transport import Envelope, Since, Transport
+from bus.transport import DeadLetter, Envelope, Since, Transport
 from bus.wire import decode, encode, topic_of
 from schemas.message import UNSTAMPED, JobMessage, Message
 from schemas.names import claims_of
@@ -35,10 +35,10 @@ class Parts(Protocol):
         ...
 
 
-def size_of(envelope: Envelope) -> int:
-    """Return the bytes of an envelope's body, wherever it is."""
-    claimed = envelope.headers.get(SIZE, "")
-    return int(claimed) if claimed.isdecimal() and len(claimed) < 16 else len(envelope.body)
+def size_of(message: Envelope | DeadLetter) -> int:
+    """Return the bytes of a message's body, wherever it is."""
+    claimed = message.headers.get(SIZE, "")
+    return int(claimed) if claimed.isdecimal() and len(claimed) < 16 else message.size_bytes
 
 
 @dataclass(frozen=True)

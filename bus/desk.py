@@ -1,9 +1,13 @@
 """`attend` works on the messages of stages and settles each.
 
-A handler has four outcomes and no fifth: it returns (its outputs are published and confirmed, then the message is
-acknowledged), it raises Retry (or an error listed as transient) and gets the message again later, it raises
-anything else and the message is buried, or it is cancelled and the broker delivers the message again, to anybody.
-A body that cannot be read is buried at once.
+A handler has five outcomes and no sixth: it returns (its outputs are published and confirmed, then the message is
+acknowledged), it raises Retry and gets the message again later as the next attempt, it meets what passes (a full queue,
+a bus that does not confirm, an error listed as transient) and the message is postponed, it raises anything else and the
+message is buried, or it is cancelled and the broker delivers the message again, to anybody. A body that cannot be
+read is buried at once.
+
+Attempts are what a message is buried for, so only those count that its handler asked for. What passes is waited for
+however long it lasts, with a delay of its own that grows, and leaves the count as it was.
 
 A handler that is not done by its deadline is cancelled, and counts as one that raised Retry. What it left running in a
 thread goes on there: threads cannot be ended, only processes, and workers/hangs.py sees to that.
@@ -102,7 +106,7 @@ class _Desk:
 
     @property
     def passing(self) -> tuple[type[Exception], ...]:
-        return (Retry, Busy, *self.terms.transient)
+        return (Busy, BusUnavailable, *self.terms.transient)
 
     @property
     def deadline_s(self) -> float:
@@ -135,15 +139,18 @@ class _Desk:
         report = _Report(self.stage.name, self.queue, delivery)
         try:
             await self._work(delivery, report)
-        except BusUnavailable:
-            raise
         except Expired as error:
             await self._note(report.settlement("expired", _reason(error)))
-            await delivery.ack()
+        except Retry as error:
+            await self._retry(delivery, report, error)
+            return
         except self.passing as error:
-            await self._again(delivery, report, error)
+            await self._postpone(delivery, report, error)
+            return
         except Exception as error:  # noqa: BLE001  the one place: whatever a handler raises is a dead letter
             await self._bury(delivery, report, error)
+            return
+        await delivery.ack()
 
     async def _work(self, delivery: Delivery, report: "_Report") -> None:
         deadline = asyncio.timeout(self.deadline_s)
@@ -154,7 +161,6 @@ class _Desk:
             if not deadline.expired():
                 raise
             raise DeadlineExceeded(self.stage.name, self.deadline_s) from error
-        await delivery.ack()
 
     async def _handle(self, delivery: Delivery, report: "_Report") -> None:
         message = await self.bus.open(delivery.envelope, *self.stage.consumes)
@@ -166,33 +172,39 @@ class _Desk:
             await self.terms.observe(report.settlement("done"))
             self._remember(message.id)
 
-    async def _again(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
-        if isinstance(error, Retry) and delivery.attempt >= self.terms.attempts:
+    async def _retry(self, delivery: Delivery, report: "_Report", error: Retry) -> None:
+        if delivery.attempt >= self.terms.attempts:
             await self._bury(delivery, report, error)
             return
-        failed("retried", _reason(error), error)
-        await self._note(report.settlement("retried", _reason(error)))
-        await delivery.retry(self._delay_s(delivery, error), _reason(error))
+        await self._tell(report, error)
+        await delivery.retry(self._delay_s(delivery.attempt), _reason(error))
 
-    def _delay_s(self, delivery: Delivery, error: Exception) -> float:
-        """Return when to try again: later each time, unless there was no room or no turn.
+    async def _postpone(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
+        """Put it off, for longer each time, unless there was no room or no turn.
 
         Whoever waits for those longest must not be the one who looks least often.
         """
+        await self._tell(report, error)
+        delay_s = self._delay_s(delivery.postponed + 1)
         if isinstance(error, Busy):
-            return min(max(self.terms.retry_s, BUSY_S), LONGEST_RETRY_S)
-        doubled: int = 2 ** min(delivery.attempt - 1, MOST_DOUBLINGS)
+            delay_s = min(max(self.terms.retry_s, BUSY_S), LONGEST_RETRY_S)
+        await delivery.postpone(delay_s, _reason(error))
+
+    def _delay_s(self, times: int) -> float:
+        doubled: int = 2 ** min(times - 1, MOST_DOUBLINGS)
         return min(self.terms.retry_s * doubled, LONGEST_RETRY_S)
+
+    async def _tell(self, report: "_Report", error: Exception) -> None:
+        failed("retried", _reason(error), error)
+        await self._note(report.settlement("retried", _reason(error)))
 
     async def _bury(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
         failed("buried", _reason(error), error)
         try:
             await self.terms.observe(report.settlement("buried", _reason(error)))
         except self.passing as unavailable:
-            await delivery.retry(LONGEST_RETRY_S, _reason(unavailable))
+            await delivery.postpone(LONGEST_RETRY_S, _reason(unavailable))
             return
-        except BusUnavailable:
-            raise
         except Exception:
             log.exception("the end of a message of %s could not be noted", self.stage.name)
         await delivery.bury(_reason(error), "".join(traceback.format_exception(error))[-8192:])

@@ -2,7 +2,8 @@
 
 BusError
 ├── BusUnavailable  the broker cannot be reached, or the connection ended while in use
-├── Busy            the broker refuses more for now: a queue is full
+│   └── Misconfigured  waiting does not help: the broker, or a setting, has to be changed first
+├── Busy            the broker refuses more for now: a queue is full, or has no leader
 ├── Unroutable      nobody would ever get this message
 ├── Unreadable      a body that is not the message it should be; never retried
 └── Expired         the body was dropped from the store, because its job is over
@@ -19,8 +20,12 @@ class BusUnavailable(BusError):
     """The broker cannot be reached; check RDG_BUS and that it runs."""
 
 
+class Misconfigured(BusUnavailable):
+    """The bus cannot be used as the broker and the settings are, however long one waits."""
+
+
 class Busy(BusError):
-    """The broker refuses more for now: a queue is full. Try again later."""
+    """The broker refuses more for now: a queue is full, or has no leader. Try again later."""
 
 
 class Unroutable(BusError):

@@ -23,8 +23,8 @@ MAX_FRAME_BYTES = MAX_BODY_BYTES + (1 << 20)
 
 Frame = tuple[int, str, Any]
 Ids = tuple[str, ...] | None
-Item = tuple[int, int, bool, Envelope]
-"""A delivery: its token, which attempt it is, whether somebody had it before, and the message."""
+Item = tuple[int, int, int, bool, Envelope]
+"""A delivery: its token, which attempt it is, how often that was postponed, whether it is redelivered, the message."""
 
 VERBS: Mapping[str, TypeAdapter[Any]] = {
     "declare": TypeAdapter(tuple[Topology]),
@@ -33,6 +33,7 @@ VERBS: Mapping[str, TypeAdapter[Any]] = {
     "depth": TypeAdapter(tuple[str]),
     "status": TypeAdapter(tuple[str]),
     "dead": TypeAdapter(tuple[str, int, Ids]),
+    "letter": TypeAdapter(tuple[str, str]),
     "replay": TypeAdapter(tuple[str, Ids]),
     "purge": TypeAdapter(tuple[str, Ids]),
     "follow": TypeAdapter(tuple[str, Since]),  # each item an Envelope
@@ -41,6 +42,7 @@ VERBS: Mapping[str, TypeAdapter[Any]] = {
     ),  # each item an Item; by its token it is settled:
     "ack": TypeAdapter(tuple[int]),
     "retry": TypeAdapter(tuple[int, float, str]),
+    "postpone": TypeAdapter(tuple[int, float, str]),
     "bury": TypeAdapter(tuple[int, str, str]),
     "leave": TypeAdapter(tuple[int]),  # given back as it was
     "stop": TypeAdapter(tuple[()]),  # no more items, please

@@ -1,20 +1,21 @@
-"""How many receivers run now, and waiting for them."""
+"""The receivers that run now: counting, awaiting and ending them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import Any
 
 
 class InFlight:
-    """Counts what is inside `with`: at most `most` at a time.
+    """Keeps the tasks that are inside `with`: at most `most` at a time.
 
     `may_settle` is cleared while settlements are held back, so that the count does not fall.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._count = 0
+        self._running: list[asyncio.Task[Any] | None] = []
         self._empty = asyncio.Event()
         self._full = asyncio.Event()
         self.may_settle = asyncio.Event()
@@ -22,9 +23,9 @@ class InFlight:
         self.may_settle.set()
 
     def __enter__(self) -> None:
-        self._count += 1
+        self._running.append(asyncio.current_task())
         self._empty.clear()
-        if self._count >= self._most:
+        if len(self._running) >= self._most:
             self._full.set()
 
     def __exit__(
@@ -33,9 +34,9 @@ class InFlight:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._count -= 1
+        self._running.remove(asyncio.current_task())
         self._full.clear()
-        if self._count == 0:
+        if not self._running:
             self._empty.set()
 
     @asynccontextmanager
@@ -49,8 +50,12 @@ class InFlight:
             self.may_settle.set()
 
     async def drained(self, within_s: float) -> bool:
-        """Wait until nothing runs; return False if something still does after `within_s`."""
-        return await _waited(self._empty, within_s)
+        """Wait until nothing runs, and cancel what still does after `within_s`; return whether there was none."""
+        if await _waited(self._empty, within_s):
+            return True
+        for task in filter(None, self._running):
+            task.cancel()
+        return False
 
 
 async def _waited(event: asyncio.Event, within_s: float) -> bool:

@@ -3,29 +3,57 @@
 A process that dies loses all that it had fetched, and all of it is counted as lost once more. Worked on together and
 always in the same order, the neighbours of the message that kills would reach the delivery limit with it. So what was
 lost before is worked on one at a time and in random order: each time, a neighbour has an even chance to be done first.
+
+Who waits for its turn has the message meanwhile, and a broker takes back what somebody has for too long. So the wait is
+bounded: after TURN_S the message is postponed, which puts it back into its queue and counts for nothing.
 """
 
 import asyncio
+import logging
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import suppress
+
+from bus.errors import BusUnavailable
+from bus.transport import Delivery, Receiver
 
 PAUSE_S = 1.0
 """Longest pause before a redelivered message is worked on."""
 
+TURN_S = 180.0
+"""Longest wait for the turn. With the longest deadline (25 min) it is less than the half hour of RabbitMQ."""
 
-class Isolation:
-    """Of one subscription."""
+log = logging.getLogger("rdg.bus")
 
-    def __init__(self) -> None:
-        self._one = asyncio.Lock()
 
-    @asynccontextmanager
-    async def turn(self, redelivered: bool) -> AsyncIterator[None]:
-        """Wait until this delivery may be worked on, and hold its turn meanwhile."""
-        if not redelivered:
-            yield
+def isolated(receiver: Receiver) -> Receiver:
+    """Return a receiver for one subscription, which gives on the redelivered messages one at a time."""
+    turn = asyncio.Lock()
+
+    async def receive(delivery: Delivery) -> None:
+        if not delivery.redelivered:
+            await receiver(delivery)
             return
         await asyncio.sleep(random.uniform(0, PAUSE_S))  # noqa: S311  not a secret
-        async with self._one:
-            yield
+        if not await _is_taken(turn):
+            await _postpone(delivery)
+            return
+        try:
+            await receiver(delivery)
+        finally:
+            turn.release()
+
+    return receive
+
+
+async def _is_taken(turn: asyncio.Lock) -> bool:
+    try:
+        async with asyncio.timeout(TURN_S):
+            return await turn.acquire()
+    except TimeoutError:
+        return False
+
+
+async def _postpone(delivery: Delivery) -> None:
+    log.warning("bus: no turn for %s within %.0f s, put back", delivery.envelope.key, TURN_S)
+    with suppress(BusUnavailable):  # then it is not settled, and delivered again by that
+        await delivery.postpone(PAUSE_S, f"no turn within {TURN_S:.0f} s")

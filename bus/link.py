@@ -129,7 +129,7 @@ class Peer:
             return self._receive(number, *arguments)
         if verb == "stop":
             return self._stop()
-        if verb in ("ack", "retry", "bury", "leave"):
+        if verb in ("ack", "retry", "postpone", "bury", "leave"):
             return self._settle(verb, *arguments)
         # The other VERBS are the transport's own.
         done: Awaitable[object] = getattr(self.transport, verb)(*arguments)
@@ -155,7 +155,8 @@ class Peer:
         self._held[token] = delivery, settled
         try:
             with suppress(ConnectionError):  # `_listen` sees it too, and ends
-                item = (token, delivery.attempt, delivery.redelivered, delivery.envelope)
+                counts = delivery.attempt, delivery.postponed
+                item = (token, *counts, delivery.redelivered, delivery.envelope)
                 await self._write(number, "item", item)
             await settled.wait()
         except BusError as error:

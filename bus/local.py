@@ -24,10 +24,11 @@ from pydantic import TypeAdapter
 
 from bus.errors import BusError, BusUnavailable
 from bus.frames import Garbage, Item, checked
-from bus.isolation import Isolation
+from bus.isolation import isolated
 from bus.link import Link, Peer, Take
 from bus.tasks import tasks
 from bus.transport import (
+    DeadLetter,
     Envelope,
     QueueStatus,
     Receiver,
@@ -43,7 +44,8 @@ FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 2.0
 
 _ENVELOPE = TypeAdapter(Envelope)
-_ENVELOPES = TypeAdapter(list[Envelope])
+_LETTER: TypeAdapter[Envelope | None] = TypeAdapter(Envelope | None)
+_LETTERS = TypeAdapter(list[DeadLetter])
 _ITEM = TypeAdapter(Item)
 _STATUS = TypeAdapter(QueueStatus)
 log = logging.getLogger("rdg.bus")
@@ -119,7 +121,7 @@ class LocalTransport:
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive. Raises BusUnavailable if nobody serves at the start."""
         running: set[asyncio.Task[None]] = set()
-        isolation = Isolation()
+        in_turn = isolated(receiver)
         is_stopping = False
 
         def finished(delivery: _Delivery, task: asyncio.Task[None]) -> None:
@@ -131,7 +133,7 @@ class LocalTransport:
             if is_stopping:
                 delivery.leave()
                 return
-            task = group.create_task(delivery.given_to(receiver, isolation))
+            task = group.create_task(delivery.given_to(in_turn))
             running.add(task)
             task.add_done_callback(partial(finished, delivery))
 
@@ -173,9 +175,13 @@ class LocalTransport:
 
     async def dead(
         self, queue: str, limit: int, ids: Sequence[str] | None = None
-    ) -> list[Envelope]:
-        """Return up to `limit` dead letters of a queue; raises BusError if they are too large for one frame."""
-        return _ENVELOPES.validate_python(await self._ask("dead", queue, limit, ids))
+    ) -> list[DeadLetter]:
+        """Return up to `limit` dead letters of a queue."""
+        return _LETTERS.validate_python(await self._ask("dead", queue, limit, ids))
+
+    async def letter(self, queue: str, message_id: str) -> Envelope | None:
+        """Return a dead letter with this message id whole; raises BusError if it is too large for a frame."""
+        return _LETTER.validate_python(await self._ask("letter", queue, message_id))
 
     async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
         """Put dead letters back into their queue."""
@@ -241,15 +247,15 @@ class _Delivery:
     link: Link
     token: int
     attempt: int
+    postponed: int
     redelivered: bool
     envelope: Envelope
     is_settled: bool = False
 
-    async def given_to(self, receiver: Receiver, isolation: Isolation) -> None:
+    async def given_to(self, receiver: Receiver) -> None:
         """Run the receiver; whatever it raises, the subscription goes on."""
         try:
-            async with isolation.turn(self.redelivered):
-                await receiver(self)
+            await receiver(self)
         except Exception:
             log.exception("bus: the receiver of %s failed", self.envelope.key)
 
@@ -263,6 +269,9 @@ class _Delivery:
 
     async def retry(self, delay_s: float, reason: str) -> None:
         await self._settle("retry", delay_s, reason)
+
+    async def postpone(self, delay_s: float, reason: str) -> None:
+        await self._settle("postpone", delay_s, reason)
 
     async def bury(self, reason: str, trace: str) -> None:
         await self._settle("bury", reason, trace)

@@ -15,6 +15,7 @@ from functools import partial
 from bus.errors import Busy, Unroutable
 from bus.tasks import tasks
 from bus.transport import (
+    DeadLetter,
     Envelope,
     Queue,
     QueueStatus,
@@ -207,9 +208,14 @@ class MemoryTransport:
 
     async def dead(
         self, queue: str, limit: int, ids: Sequence[str] | None = None
-    ) -> list[Envelope]:
+    ) -> list[DeadLetter]:
         """Return up to `limit` dead letters of a queue."""
-        return _chosen(self._queue(queue).dead, ids)[::-1][:limit]
+        newest = _chosen(self._queue(queue).dead, ids)[::-1][:limit]
+        return [DeadLetter.of(letter) for letter in newest]
+
+    async def letter(self, queue: str, message_id: str) -> Envelope | None:
+        """Return a dead letter with this message id whole."""
+        return next(iter(_chosen(self._queue(queue).dead, [message_id])), None)
 
     async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
         """Put dead letters back into their queue."""
@@ -238,6 +244,7 @@ class _Delivery:
     queue: _Queue
     envelope: Envelope
     attempt: int = 1
+    postponed: int = 0
     redelivered: bool = False
     losses: int = 0
     is_settled: bool = False
@@ -253,12 +260,18 @@ class _Delivery:
         self.is_settled = True
 
     async def retry(self, delay_s: float, reason: str) -> None:
-        again = _Delivery(self.queue, self.envelope, self.attempt + 1)
-        asyncio.get_running_loop().call_later(delay_s, self.queue.put, again)
-        self.is_settled = True
+        self._again(delay_s, _Delivery(self.queue, self.envelope, self.attempt + 1))
+
+    async def postpone(self, delay_s: float, reason: str) -> None:
+        again = _Delivery(self.queue, self.envelope, self.attempt, self.postponed + 1)
+        self._again(delay_s, again)
 
     async def bury(self, reason: str, trace: str) -> None:
         self.queue.bury(self, reason, trace)
+        self.is_settled = True
+
+    def _again(self, delay_s: float, again: "_Delivery") -> None:
+        asyncio.get_running_loop().call_later(delay_s, self.queue.put, again)
         self.is_settled = True
 
 

@@ -1,38 +1,38 @@
 """The bus over RabbitMQ 3.10 or later: quorum queues for work, streams for logs. See bus/rabbit_topology.py.
 
 What is declared is remembered and declared again when the broker turns out not to have it. A message that waits for
-its retry is out of its queue, in a ladder of delays. A delivery that was neither settled nor cancelled is handed back
-after a second; the broker counts those, and buries a message that keeps losing its receivers.
+its retry is out of its queue, in one of that queue's ladder of delays. A delivery that was neither settled nor
+cancelled is handed back after a second; the broker counts those, and buries a message that keeps losing its receivers.
 """
 
 import asyncio
 import logging
 import re
-from bisect import insort
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 
 from aiormq import Channel
-from aiormq.abc import DeliveredMessage, FieldTable
+from aiormq.abc import DeliveredMessage
 
-from bus.errors import BusError, BusUnavailable, Unroutable
+from bus.errors import BusError, BusUnavailable, Misconfigured, Unroutable
 from bus.inflight import InFlight
-from bus.isolation import Isolation
+from bus.isolation import isolated
 from bus.rabbit_consumer import Consumer
 from bus.rabbit_envelope import (
     ATTEMPT,
     KEY,
+    POSTPONED,
     attempt_of,
     envelope_of,
-    headers_of,
     letter_of,
+    postponed_of,
     properties_of,
 )
-from bus.rabbit_letters import reading, settle
-from bus.rabbit_link import LOST, Link, connected, reason_of
+from bus.rabbit_letters import LOOKED_AT, newest_of, reading, settle
+from bus.rabbit_link import LOST, Link, Starting, connected, reason_of
+from bus.rabbit_log import Reading
 from bus.rabbit_topology import (
     Names,
     declare_log,
@@ -41,6 +41,7 @@ from bus.rabbit_topology import (
     step_for,
 )
 from bus.transport import (
+    DeadLetter,
     Envelope,
     QueueStatus,
     Receiver,
@@ -57,8 +58,12 @@ log = logging.getLogger("rdg.bus")
 LOG_PREFETCH = 16
 HAND_BACK_S = 1.0
 SUPPLY_S = 1.0
-LOOKED_AT = 1_000  # dead letters, of which the newest are told
-_OFFSETS = {"first": "first", "newest": "last", "next": "next"}
+LEAVE_S = 5.0  # of the grace time, for what the broker has to answer
+STARTING_PAUSES_S = (
+    0.5,
+    1.0,
+    2.0,
+)  # few and long: each try on a stream that is not there costs the connection
 
 
 Declare = Callable[[Channel], Awaitable[None]]
@@ -84,7 +89,7 @@ class RabbitTransport:
         """Connect, and close at the end. Later losses of the connection heal by themselves.
 
         Args:
-            url: `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS.
+            url: `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS; of a cluster `host:port,host:port`.
             namespace: Beginning of every name on the broker: 1 to 16 of a-z and 0-9.
             tls: Whom to trust and what to show, over `amqps://`. Read once: a new certificate needs a new start.
 
@@ -93,7 +98,7 @@ class RabbitTransport:
 
         """
         if not re.fullmatch(r"[a-z0-9]{1,16}", namespace):
-            raise BusUnavailable(f"RDG_NAMESPACE {namespace!r} is not 1 to 16 of a-z and 0-9")
+            raise Misconfigured(f"RDG_NAMESPACE {namespace!r} is not 1 to 16 of a-z and 0-9")
         async with connected(url, tls) as link:
             yield cls(link, Names(namespace))
 
@@ -110,34 +115,39 @@ class RabbitTransport:
         """Add an entry to the stream of its key; see Transport.append."""
         name = self._names.log(envelope.key)
         declare = partial(declare_log, names=self._names, key=envelope.key)
-        await self._publish_to(name, declare, "", name, envelope)
+        for pause_s in STARTING_PAUSES_S:
+            try:
+                await self._publish_to(name, declare, envelope)
+            except Starting:
+                await asyncio.sleep(pause_s)
+            else:
+                return
+        await self._publish_to(name, declare, envelope)
 
     @asynccontextmanager
     async def receive(
         self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive."""
-        in_flight, isolation = InFlight(prefetch), Isolation()
+        in_flight, in_turn = InFlight(prefetch), isolated(receiver)
 
         async def take(message: DeliveredMessage) -> None:
-            delivery = _Delivery(self, queue, message, in_flight.may_settle)
             with in_flight:
-                async with isolation.turn(delivery.redelivered):
-                    await delivery.given_to(receiver)
+                await _Delivery(self, queue, message, in_flight.may_settle).given_to(in_turn)
 
         consumer = Consumer(
             self._link, self._names.queue(queue), prefetch, take, self._declare_again
         )
         async with consumer.running():
             yield consumer
-            async with in_flight.held(await self._supply_s(queue)):
-                await consumer.leave()
-            await in_flight.drained(grace_s)
+            end = asyncio.get_running_loop().time() + grace_s
+            await self._leave(queue, consumer, in_flight)
+            await in_flight.drained(max(0.0, end - asyncio.get_running_loop().time()))
 
     @asynccontextmanager
     async def follow(self, key: str, since: Since) -> AsyncIterator[AsyncIterator[Envelope]]:
         """Read a log; see Transport.follow."""
-        reading = _Reading(key, since)
+        reading = Reading(key, since)
         name = self._names.log(key)
         declare = partial(declare_log, names=self._names, key=key)
         consumer = Consumer(
@@ -169,18 +179,18 @@ class RabbitTransport:
 
     async def dead(
         self, queue: str, limit: int, ids: Sequence[str] | None = None
-    ) -> list[Envelope]:
+    ) -> list[DeadLetter]:
         """Return up to `limit` dead letters, which the broker does not count while this reads them."""
-        newest: list[Envelope] = []
-        remaining = limit if ids is not None else max(limit, LOOKED_AT)
+        most = limit if ids is not None else max(limit, LOOKED_AT)
         async with self._letters(queue, ids) as messages:
+            return await newest_of(messages, queue, limit, most)
+
+    async def letter(self, queue: str, message_id: str) -> Envelope | None:
+        """Return a dead letter with this message id whole; see Transport.letter."""
+        async with self._letters(queue, [message_id]) as messages:
             async for message in messages:
-                insort(newest, letter_of(message, queue), key=_died_at)
-                del newest[:-limit]
-                remaining -= 1
-                if remaining <= 0:
-                    break
-        return newest[::-1]
+                return letter_of(message, queue)
+        return None
 
     async def replay(self, queue: str, ids: Sequence[str] | None = None) -> int:
         """Put dead letters back into their queue; see Transport.replay."""
@@ -196,6 +206,10 @@ class RabbitTransport:
 
     async def purge(self, queue: str, ids: Sequence[str] | None = None) -> int:
         """Delete dead letters of a queue; see Transport.purge."""
+        if ids is None:
+            async with self._link.brief_channel(queue) as channel:
+                answer = await channel.queue_purge(self._names.dead_letters(queue))
+            return answer.message_count or 0
         count = 0
         async with self._letters(queue, ids) as messages:
             async for message in messages:
@@ -214,6 +228,13 @@ class RabbitTransport:
         ):
             yield messages
 
+    async def _leave(self, queue: str, consumer: Consumer, in_flight: InFlight) -> None:
+        """Stop taking, or give up after a moment: a broker in trouble may never answer."""
+        consumer.is_leaving = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S), in_flight.held(await self._supply_s(queue)):
+                await consumer.leave()
+
     async def _supply_s(self, queue: str) -> float:
         """Return how long what the last acknowledgements let loose may be on its way.
 
@@ -224,25 +245,23 @@ class RabbitTransport:
             return SUPPLY_S if await self.depth(queue) else 0.0
         return 0.0
 
-    async def _send_later(self, queue: str, step_s: int, envelope: Envelope) -> None:
-        name = self._names.waiting(step_s)
-        declare = partial(declare_waiting, names=self._names, step_s=step_s)
-        await self._publish_to(name, declare, self._names.later, self._names.queue(queue), envelope)
+    async def _send_later(self, queue: str, delay_s: float, envelope: Envelope) -> None:
+        step_s = step_for(delay_s)
+        declare = partial(declare_waiting, names=self._names, queue=queue, step_s=step_s)
+        await self._publish_to(self._names.waiting(queue, step_s), declare, envelope)
 
     async def _bury(self, queue: str, envelope: Envelope) -> None:
         await self._publish(self._names.dead, self._names.queue(queue), envelope)
 
-    async def _publish_to(
-        self, name: str, declare: Declare, exchange: str, key: str, envelope: Envelope
-    ) -> None:
+    async def _publish_to(self, name: str, declare: Declare, envelope: Envelope) -> None:
         """Publish to a queue that is declared when it is first used, or found missing."""
         if name not in self._used:
             await self._declare_used(name, declare)
         try:
-            await self._publish(exchange, key, envelope)
+            await self._publish("", name, envelope)
         except Unroutable:
             await self._declare_used(name, declare)
-            await self._publish(exchange, key, envelope)
+            await self._publish("", name, envelope)
 
     async def _publish(self, exchange: str, key: str, envelope: Envelope) -> None:
         await self._link.publish(exchange, key, envelope.body, properties_of(envelope))
@@ -280,6 +299,7 @@ class _Delivery:
         self._is_settled = False
         self.envelope = envelope_of(message)
         self.attempt = attempt_of(message)
+        self.postponed = postponed_of(message)
         self.redelivered = bool(message.redelivered)
 
     async def given_to(self, receiver: Receiver) -> None:
@@ -302,14 +322,15 @@ class _Delivery:
         self._is_settled = True
 
     async def retry(self, delay_s: float, reason: str) -> None:
-        step_s = step_for(delay_s)
-        headers = {
-            KEY: self.envelope.key,
-            ATTEMPT: str(self.attempt + 1),
-            "rdg-delay": str(step_s),
-            "rdg-retried": reason,
-        }
-        await self._transport._send_later(self._queue, step_s, _with(self.envelope, headers))
+        await self._again(delay_s, reason, self.attempt + 1, 0)
+
+    async def postpone(self, delay_s: float, reason: str) -> None:
+        await self._again(delay_s, reason, self.attempt, self.postponed + 1)
+
+    async def _again(self, delay_s: float, reason: str, attempt: int, postponed: int) -> None:
+        counts = {ATTEMPT: str(attempt), POSTPONED: str(postponed)}
+        headers = {KEY: self.envelope.key, **counts, "rdg-retried": reason}
+        await self._transport._send_later(self._queue, delay_s, _with(self.envelope, headers))
         await self.ack()
 
     async def bury(self, reason: str, trace: str) -> None:
@@ -320,49 +341,6 @@ class _Delivery:
     @property
     def _tag(self) -> int:
         return self._message.delivery_tag or 0
-
-
-@dataclass
-class _Reading:
-    """One reader's place in a log."""
-
-    key: str
-    since: Since
-    has_begun: bool = False
-
-    def __post_init__(self) -> None:
-        self._arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
-        self._next_offset: int | None = None
-        self._since = datetime.now(UTC)
-
-    async def take(self, message: DeliveredMessage) -> None:
-        self._arrived.put_nowait(message)
-
-    def arguments(self) -> FieldTable:
-        """Return where to start: after the last entry seen, or as asked for.
-
-        A reader of what comes next that saw nothing before it lost the connection has no offset: it
-        goes by the time it began, which the broker knows to the second.
-        """
-        if self._next_offset is not None:
-            return {"x-stream-offset": self._next_offset}
-        if self.has_begun and self.since == "next":
-            return {"x-stream-offset": self._since}
-        return {"x-stream-offset": _OFFSETS[self.since]}
-
-    async def entries(self) -> AsyncIterator[Envelope]:
-        while True:
-            message = await self._arrived.get()
-            offset = int(str(headers_of(message)["x-stream-offset"]))
-            if offset >= (self._next_offset or 0):  # else seen before the connection was lost
-                self._next_offset = offset + 1
-                yield envelope_of(message, self.key)
-            with suppress(*LOST):
-                await message.channel.basic_ack(message.delivery_tag or 0, wait=False)
-
-
-def _died_at(letter: Envelope) -> str:
-    return letter.headers["rdg-died"]
 
 
 def _with(envelope: Envelope, headers: Mapping[str, str]) -> Envelope:

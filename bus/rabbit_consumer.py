@@ -37,6 +37,7 @@ class Consumer:
         take: Called for each message, as a task of its channel: it is cancelled when that is lost.
         declare: Makes the queue if it is not there.
         arguments: Of the subscription, asked for each time.
+        is_leaving: Set once it is not to be put back any more.
 
     """
 
@@ -46,10 +47,10 @@ class Consumer:
     take: Callable[[DeliveredMessage], Coroutine[None, None, None]]
     declare: Callable[[], Awaitable[None]]
     arguments: Callable[[], FieldTable] = dict
+    is_leaving: bool = False
     _channel: Channel | None = None
     _tag: str = ""
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
-    _leaving: bool = False
     _trouble: str = "no answer"
 
     @property
@@ -76,11 +77,11 @@ class Consumer:
             try:
                 yield
             finally:
-                self._leaving = True
+                self.is_leaving = True
 
     async def leave(self) -> None:
         """Take no more. What runs goes on, and may still be settled."""
-        self._leaving = True
+        self.is_leaving = True
         if self._channel is not None and self.is_active:
             with suppress(*LOST):  # a lost channel delivers nothing either
                 async with asyncio.timeout(ANSWER_S):
@@ -88,7 +89,7 @@ class Consumer:
 
     async def _keep(self) -> None:
         failures = 0
-        while not self._leaving:
+        while not self.is_leaving:
             try:
                 await self._consume()
                 failures = 0
@@ -108,11 +109,11 @@ class Consumer:
         try:
             async with asyncio.timeout(ANSWER_S):
                 await self._subscribe(channel)
-            if not self._leaving:  # a driver's error may have taken the place of our cancellation
+            if not self.is_leaving:  # a driver's error may have taken the place of our cancellation
                 await gone.wait()
         finally:
             await close(channel)
-        if not self._leaving:
+        if not self.is_leaving:
             log.warning("bus: consumer of %s lost, taking it up again", self.queue)
 
     async def _subscribe(self, channel: Channel) -> None:

@@ -19,6 +19,7 @@ KEY = "rdg-key"
 """The first routing key: on RabbitMQ a message that comes back is addressed to its queue."""
 
 ATTEMPT = "rdg-attempt"
+POSTPONED = "rdg-postponed"
 KEPT = frozenset(
     {
         *("ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "ce-subject", "ce-dataref"),
@@ -56,8 +57,12 @@ def envelope_of(message: DeliveredMessage, key: str = "") -> Envelope:
 
 def attempt_of(message: DeliveredMessage) -> int:
     """Return which attempt a message is; somebody else's nonsense counts as the first."""
-    claimed = str(headers_of(message).get(ATTEMPT, ""))
-    return int(claimed) if claimed.isdecimal() and len(claimed) < 10 else 1
+    return _count(message, ATTEMPT, 1)
+
+
+def postponed_of(message: DeliveredMessage) -> int:
+    """Return how often a message was postponed in this attempt."""
+    return _count(message, POSTPONED, 0)
 
 
 def letter_of(message: DeliveredMessage, queue: str) -> Envelope:
@@ -79,6 +84,11 @@ def letter_of(message: DeliveredMessage, queue: str) -> Envelope:
 def headers_of(message: DeliveredMessage) -> Mapping[str, Any]:
     """Return all headers, whoever wrote them."""
     return message.header.properties.headers or {}
+
+
+def _count(message: DeliveredMessage, name: str, otherwise: int) -> int:
+    claimed = str(headers_of(message).get(name, ""))
+    return int(claimed) if claimed.isdecimal() and len(claimed) < 10 else otherwise
 
 
 def _fits(value: object, limit: int = MAX_HEADER_BYTES) -> bool:

@@ -3,17 +3,20 @@
 aio-pika keeps the connection; the channels are plain ones, each put back by whoever uses it: publishing when it next
 publishes (here), a consumer when it finds itself gone (bus/rabbit_consumer.py).
 
-Only basic_publish is given the driver's `timeout`. In its other calls that is asyncio.wait_for, which on Python 3.11
-can swallow a cancellation; asyncio.timeout around the call cannot.
+Only connect and basic_publish are given the driver's `timeout`. In its other calls that is asyncio.wait_for, which on
+Python 3.11 can swallow a cancellation; asyncio.timeout around the call cannot. What connects asks by itself whether
+it is still wanted.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import cast
+from urllib.parse import urlsplit, urlunsplit
 
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import (
@@ -27,11 +30,12 @@ from aio_pika.exceptions import (
     PublishError,
 )
 from aiormq import Channel
+from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Basic
 from yarl import URL
 
-from bus.errors import BusUnavailable, Busy, Unroutable
-from bus.rabbit_reconnect import Reconnecting
+from bus.errors import BusUnavailable, Busy, Misconfigured, Unroutable
+from bus.rabbit_reconnect import CONNECT_S, Reconnecting
 from schemas.tls import SYSTEM, Tls
 
 log = logging.getLogger("rdg.bus")
@@ -40,24 +44,34 @@ LOST = CONNECTION_EXCEPTIONS
 """What the driver raises when a channel or the connection is gone, or the broker refuses."""
 
 OTHER_LIMITS = "it was made with other limits: empty and delete it, or use another RDG_NAMESPACE"
+NO_RIGHTS = "give the user of RDG_BUS the right to configure, write and read it"
 TLS_IN_URL = {"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl"}
 """What the driver would read from the URL if it were not given a context."""
 
-CONNECT_S = 10.0
 ANSWER_S = 15.0
 CLOSE_S = 3.0
+MOST_CHANNELS = 64  # that publish; more only while more are in use
+
+STREAM_STARTS = "Stream not found"
+"""What the broker says of a stream that it has just declared and does not run yet; it ends the connection with it."""
+
+
+class Starting(BusUnavailable):
+    """A stream was declared a moment ago, and is not there yet."""
 
 
 class Link:
     """A connection in use.
 
-    `prepare` is awaited before anything is published over a new channel: there the broker may have
+    `prepare` is awaited before anything is published over a new connection: there the broker may have
     come back without its queues.
     """
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
-        self._channel: Channel | None = None
+        self._channels: dict[str, Channel] = {}
+        self._in_use: Counter[Channel] = Counter()
+        self._prepared: object = None  # the last connection on which `prepare` was done
         self._opening = asyncio.Lock()
         self.prepare: Callable[[], Awaitable[None]] = _nothing
 
@@ -78,7 +92,8 @@ class Link:
 
         Raises:
             Unroutable: There is no such queue.
-            BusUnavailable: No answer in time, or the broker refuses.
+            Misconfigured: What is declared exists with other limits, or the user may not.
+            BusUnavailable: No answer in time, or the broker cannot do it now.
 
         """
         try:
@@ -89,7 +104,9 @@ class Link:
             finally:
                 await close(channel)
         except ChannelPreconditionFailed as error:
-            raise BusUnavailable(f"{reason_of(error)}: {OTHER_LIMITS}") from error
+            raise Misconfigured(f"{reason_of(error)}: {OTHER_LIMITS}") from error
+        except ChannelAccessRefused as error:
+            raise Misconfigured(f"{reason_of(error)}: {NO_RIGHTS}") from error
         except LOST as error:
             # The same error says that a queue is still starting, which is no reason to give it up.
             if isinstance(error, ChannelNotFoundEntity) and "no queue" in str(error):
@@ -105,41 +122,83 @@ class Link:
     async def publish(
         self, exchange: str, key: str, body: bytes, properties: Basic.Properties
     ) -> None:
-        """Publish and wait for the confirm; see Transport.send. Any number may wait at the same time."""
-        channel = self._channel
+        """Publish and wait for the confirm; see Transport.send. Any number may wait at the same time.
+
+        Raises as Transport.send does, and Starting.
+        """
         try:
-            if channel is None or channel.is_closed:
-                channel = await self._publishing()
-            await channel.basic_publish(
-                body,
-                exchange=exchange,
-                routing_key=key,
-                properties=properties,
-                mandatory=True,
-                timeout=ANSWER_S,
-                wait=False,  # the confirm says more than an empty socket buffer
-            )
-        except (PublishError, ChannelNotFoundEntity):  # no queue; not even an exchange
+            async with self._publishing(key) as channel:
+                await channel.basic_publish(
+                    body,
+                    exchange=exchange,
+                    routing_key=key,
+                    properties=properties,
+                    mandatory=True,
+                    timeout=ANSWER_S,
+                    wait=False,  # the confirm says more than an empty socket buffer
+                )
+        except (PublishError, ChannelNotFoundEntity) as error:
+            if isinstance(error, ChannelNotFoundEntity):  # not even an exchange
+                self._prepared = None
             raise Unroutable(key) from None
         except DeliveryError:
-            raise Busy(f"a queue for {key} is full; try again later") from None
+            raise Busy(f"a queue for {key} is full, or has no leader; try again later") from None
         except LOST as error:
-            if channel is not None and isinstance(error, TimeoutError):
-                await self._abandon(channel)
-            raise BusUnavailable(f"{key} was not confirmed: {reason_of(error)}") from error
+            kind = Starting if STREAM_STARTS in str(error) else BusUnavailable
+            raise kind(f"{key} was not confirmed: {reason_of(error)}") from error
 
-    async def _abandon(self, channel: Channel) -> None:
-        """Publish no more over a channel that owes a confirm: what it confirms later may not be kept."""
-        if self._channel is channel:
-            self._channel = None
-            await close(channel, ConnectionError("another confirm did not come"))
+    @asynccontextmanager
+    async def _publishing(self, key: str) -> AsyncIterator[Channel]:
+        """Lend the channel of a key for one publish. Unless that is confirmed, the next gets another channel.
 
-    async def _publishing(self) -> Channel:
+        What a channel confirms after a confirm that did not come may not be kept. And RabbitMQ 3.10 refuses all on one
+        that first met its queue without a leader until the node that led it is back, whoever leads it now.
+        """
+        channel = await self._channel_of(key)
+        self._in_use[channel] += 1
+        try:
+            yield channel
+        except (DeliveryError, TimeoutError) as error:
+            if self._channels.get(key) is channel:
+                del self._channels[key]
+                if isinstance(error, TimeoutError):
+                    await close(channel, ConnectionError("another confirm did not come"))
+            raise
+        finally:
+            self._in_use[channel] -= 1
+            if not self._in_use[channel]:
+                del self._in_use[channel]
+                if self._channels.get(key) is not channel:
+                    await close(channel)
+
+    async def _channel_of(self, key: str) -> Channel:
+        """Return the channel of a key, which carries nothing else.
+
+        A queue that does not answer keeps the broker from reading its channel. And before RabbitMQ 4.0, when a stream
+        gets another leader, its channel repeats what was not confirmed, numbered by all that was published over it:
+        with anything but this stream among that, the entries that follow are taken for repeats, confirmed and lost.
+        """
+        channel = self._channels.get(key)
+        if channel is not None and not channel.is_closed:
+            return channel
         async with asyncio.timeout(ANSWER_S), self._opening:
-            if self._channel is None or self._channel.is_closed:
-                await self.prepare()
-                self._channel = await self.channel(confirms=True)
-            return self._channel
+            channel = self._channels.get(key)
+            if channel is None or channel.is_closed:
+                await self._prepare()
+                await self._make_room()
+                channel = self._channels[key] = await self.channel(confirms=True)
+            return channel
+
+    async def _make_room(self) -> None:
+        idle = [key for key, channel in self._channels.items() if channel not in self._in_use]
+        for key in idle[: max(0, len(self._channels) - MOST_CHANNELS + 1)]:
+            await close(self._channels.pop(key))
+
+    async def _prepare(self) -> None:
+        connection = self._connection.transport
+        if connection is None or connection is not self._prepared:
+            await self.prepare()
+            self._prepared = connection
 
 
 @asynccontextmanager
@@ -154,15 +213,18 @@ async def connected(url: str, tls: Tls = SYSTEM) -> AsyncIterator[Link]:
         _announce(connection)
         yield Link(connection)
     finally:
+        # A silent peer is waited for by driver and TLS, cancelled or not; without a socket there is nobody to wait for.
+        hanging_up = asyncio.get_running_loop().call_later(CLOSE_S, connection.hang_up)
         await connection.close()
+        hanging_up.cancel()
 
 
 async def _first_connect(connection: Reconnecting, tls: Tls) -> None:
     try:
         async with asyncio.timeout(CONNECT_S):  # of its own it tries for ever after some errors
-            await connection.connect()
+            await connection.connect(timeout=CONNECT_S)
     except LOST as error:
-        raise BusUnavailable(_refusal(connection.url, error, tls)) from None
+        raise BusUnavailable(_refusal(connection.nodes, error, tls)) from None
 
 
 async def close(channel: Channel, error: Exception | None = None) -> None:
@@ -186,18 +248,27 @@ def reason_of(error: BaseException) -> str:
 
 async def _connection(url: str, tls: Tls) -> Reconnecting:
     try:
-        address = URL(url)
-        if not address.host:
-            raise ValueError("no host")
-        context = await _context(address, tls) if address.scheme == "amqps" else None
-        return Reconnecting(address, ssl_context=context)
+        nodes = _nodes(url)
+        context = await _context(nodes[0], tls) if nodes[0].scheme == "amqps" else None
+        return Reconnecting(nodes, context)
     except ValueError:
-        raise BusUnavailable("RDG_BUS is not a URL like amqp://user:password@host:5672/") from None
+        raise Misconfigured("RDG_BUS is not a URL like amqp://user:password@host:5672/") from None
+
+
+def _nodes(url: str) -> list[URL]:
+    """Return an address for each host in `amqp://user:password@host:port,host:port/vhost`."""
+    split = urlsplit(url)
+    user, at, hosts = split.netloc.rpartition("@")
+    port = 5671 if split.scheme == "amqps" else 5672
+    nodes = [URL(urlunsplit(split._replace(netloc=user + at + host))) for host in hosts.split(",")]
+    if not all(node.host for node in nodes):
+        raise ValueError("no host")
+    return [node.with_port(node.port or port) for node in nodes]
 
 
 async def _context(url: URL, tls: Tls) -> SSLContext:
     if ignored := TLS_IN_URL & url.query.keys():
-        raise BusUnavailable(
+        raise Misconfigured(
             f"RDG_BUS: {min(ignored)} has no effect in the URL; set RDG_TLS_CA and RDG_TLS_CERT"
         )
     try:
@@ -206,8 +277,8 @@ async def _context(url: URL, tls: Tls) -> SSLContext:
         raise BusUnavailable(str(error)) from None
 
 
-def _refusal(url: URL, error: Exception, tls: Tls) -> str:
-    place = f"{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}"
+def _refusal(nodes: Sequence[URL], error: Exception, tls: Tls) -> str:
+    url, place = nodes[0], " or ".join(f"{node.host}:{node.port}" for node in nodes)
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return f"RDG_BUS: the broker at {place} refuses user {url.user!r}; correct user or password"
     if isinstance(error, InvalidFrameError):  # it closes instead of opening

@@ -2,12 +2,14 @@
 
     work (topic)   -- routing key -->    QUEUE      -- delivery limit -->  dead (direct)
     dead (direct)  -- QUEUE -->          QUEUE.dlq
-    later (headers) -- rdg-delay=4 -->   later.4    -- after 4 s -->  the queue named by the routing key
+    the default exchange -->             QUEUE.later.4  -- after 4 s -->  QUEUE
     the default exchange -->             log.KEY, a stream
 
 Every name begins with the namespace. Queues are quorum queues that refuse what they cannot hold, and hand dead
-letters on at least once: a full dead-letter queue holds them back, it does not lose them. Nothing here depends on a
-plug-in. Redeclaring what exists as declared changes nothing; with other arguments the broker refuses it.
+letters on at least once: a full queue holds back what would go there, it does not lose it. So each work queue has
+waiting queues of its own, made when first needed: a full one holds back no other's retries. They stay, because a broker
+deletes a queue that expires (x-expires) with all that is in it. Nothing here depends on a plug-in. Redeclaring what
+exists as declared changes nothing; with other arguments the broker refuses it.
 """
 
 from collections.abc import Iterable
@@ -47,11 +49,6 @@ class Names:
         """The exchange of dead letters; routing key is the queue that they died in."""
         return f"{self.namespace}.dead"
 
-    @property
-    def later(self) -> str:
-        """The exchange of what waits for its retry; routing key is the queue that it goes back to."""
-        return f"{self.namespace}.later"
-
     def queue(self, name: str) -> str:
         """Return the work queue's name on the broker."""
         return f"{self.namespace}.{name}"
@@ -60,9 +57,9 @@ class Names:
         """Return the name of a work queue's dead-letter queue."""
         return f"{self.namespace}.{name}.dlq"
 
-    def waiting(self, step_s: int) -> str:
-        """Return the name of the queue in which messages wait for `step_s`."""
-        return f"{self.namespace}.later.{step_s}"
+    def waiting(self, name: str, step_s: int) -> str:
+        """Return the name of the queue in which messages of a work queue wait for `step_s`."""
+        return f"{self.namespace}.{name}.later.{step_s}"
 
     def log(self, key: str) -> str:
         """Return the name of a log's stream."""
@@ -78,7 +75,6 @@ async def declare_work(channel: AbstractChannel, names: Names, queues: Iterable[
     """Declare the exchanges, the queues and their dead-letter queues, each bound."""
     await channel.exchange_declare(names.work, exchange_type="topic", durable=True)
     await channel.exchange_declare(names.dead, exchange_type="direct", durable=True)
-    await channel.exchange_declare(names.later, exchange_type="headers", durable=True)
     for queue in queues:
         name, dead = names.queue(queue.name), names.dead_letters(queue.name)
         await _declare_quorum(channel, dead, {"x-delivery-limit": READ_LIMIT})
@@ -91,14 +87,10 @@ async def declare_work(channel: AbstractChannel, names: Names, queues: Iterable[
         await channel.queue_bind(name, names.work, queue.key)
 
 
-async def declare_waiting(channel: AbstractChannel, names: Names, step_s: int) -> None:
-    """Declare and bind the queue in which messages wait for `step_s`."""
-    name = names.waiting(step_s)
-    # Dead letters keep their routing key unless the queue sets one: so each goes back to its own queue.
-    back = {"x-message-ttl": step_s * 1000, **_dying_into("")}
-    await _declare_quorum(channel, name, back)
-    match: FieldTable = {"x-match": "all", "rdg-delay": str(step_s)}
-    await channel.queue_bind(name, names.later, arguments=match)
+async def declare_waiting(channel: AbstractChannel, names: Names, queue: str, step_s: int) -> None:
+    """Declare the queue in which messages of a work queue wait for `step_s`."""
+    back = {"x-message-ttl": step_s * 1000, **_dying_into("", names.queue(queue))}
+    await _declare_quorum(channel, names.waiting(queue, step_s), back)
 
 
 async def declare_log(channel: AbstractChannel, names: Names, key: str) -> None:
@@ -115,9 +107,9 @@ async def _declare_quorum(channel: AbstractChannel, name: str, arguments: FieldT
     await channel.queue_declare(name, durable=True, arguments={**limits, **arguments})
 
 
-def _dying_into(exchange: str, key: str | None = None) -> FieldTable:
-    arguments: FieldTable = {
+def _dying_into(exchange: str, key: str) -> FieldTable:
+    return {
         "x-dead-letter-exchange": exchange,
+        "x-dead-letter-routing-key": key,
         "x-dead-letter-strategy": "at-least-once",
     }
-    return arguments if key is None else {**arguments, "x-dead-letter-routing-key": key}

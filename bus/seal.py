@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus.errors import BusUnavailable, Unreadable
+from bus.errors import Misconfigured, Unreadable
 from bus.transport import Envelope
 from schemas.message import Sealing
 
@@ -94,7 +94,7 @@ def covered(envelope: Envelope) -> bytes:
 
 
 def read_seal(path: Path | None, sealing: Sealing) -> Seal:
-    """Return the seal with the keys of a file; OPEN without one. Raises BusUnavailable if it cannot be used."""
+    """Return the seal with the keys of a file; OPEN without one. Raises Misconfigured if it cannot be used."""
     if path is None:
         return OPEN
     from bus.keyring import read_keys
@@ -102,4 +102,4 @@ def read_seal(path: Path | None, sealing: Sealing) -> Seal:
     try:
         return Seal(read_keys(path), sealing)
     except ValueError as error:
-        raise BusUnavailable(f"RDG_KEYS: {error}") from None
+        raise Misconfigured(f"RDG_KEYS: {error}") from None

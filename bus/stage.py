@@ -66,7 +66,7 @@ class Settlement:
         bytes_in: Of its body, wherever that was.
         bytes_out: Of all that it led to.
         reason: Why it was retried or buried.
-        attempt: 1 for the first delivery, one more for each retry.
+        attempt: 1 for the first delivery, one more each time that its handler asked to have it again.
         redelivered: Whether somebody had it before and did not settle it.
         waited_s: Age of the message when it was taken, by its publisher's clock; 0 if unknown.
 
@@ -98,9 +98,10 @@ class Terms:
         prefetch: Messages in flight per queue.
         grace_s: How long running handlers may go on after the stop.
         deadline_s: Longest time for one message.
-        attempts: Deliveries before a message whose handler asks for another is buried.
+        attempts: Of a message; one whose handler asks for another after the last is buried.
         retry_s: Delay of the first retry; it doubles each time, up to a minute.
-        transient: Errors that mean "again later" however often: a server is away, and no message is to blame.
+        transient: Errors that mean "again later" however often: a server is away, and no message is to blame. They
+            are no attempts. The bus's own, BusUnavailable and Busy, are always among them.
         observe: Told of every delivery before it is settled, so that what it writes is never lost.
 
     """

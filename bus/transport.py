@@ -4,10 +4,10 @@ Guarantees of every transport, held by one contract suite (tests/bus/test_transp
 - `send` returns once the message is kept and some queue takes it; otherwise it raises.
 - A delivery that is not settled (process gone, receiver cancelled) is delivered again, to anybody, until its queue's
   delivery limit: then it is a dead letter, so that a message that kills its receivers does not take them all.
-- `retry`, `bury` and `replay` first hand the message on, then acknowledge it: a crash between the two repeats it,
-  never loses it.
-- A full queue refuses new messages; what its receivers lost comes back to it all the same. A retry does so too, on
-  RabbitMQ only once there is room.
+- `retry`, `postpone`, `bury` and `replay` first hand the message on, then acknowledge it: a crash between the two
+  repeats it, never loses it.
+- A full queue refuses new messages; what its receivers lost comes back to it all the same. What was retried or
+  postponed does so too, on RabbitMQ only once there is room.
 - A log entry goes to every reader; nothing is acknowledged.
 """
 
@@ -35,6 +35,35 @@ class Envelope:
     body: bytes
     headers: Mapping[str, str]
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the body that it carries."""
+        return len(self.body)
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """What is told of a dead letter without its body, of which there may be more than memory or a socket takes.
+
+    Attributes:
+        key: Routing key that it was published under.
+        id: Of the message.
+        headers: Its own, and those of its death: `rdg-reason`, `rdg-attempt`, `rdg-queue`, `rdg-died` (ISO 8601) and
+            `rdg-trace`, which is empty unless a handler buried it.
+        size_bytes: Of the body that it carries.
+
+    """
+
+    key: str
+    id: str
+    headers: Mapping[str, str]
+    size_bytes: int
+
+    @classmethod
+    def of(cls, letter: Envelope) -> "DeadLetter":
+        """Leave the body behind."""
+        return cls(letter.key, letter.id, letter.headers, letter.size_bytes)
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -44,8 +73,8 @@ class Queue:
         name: Of the queue: its stage and its key.
         key: Routing key of what it takes.
         limit: Messages that may wait; more are refused (Busy).
-        delivery_limit: How often a message may be lost by its receivers and still be delivered again. Retries do
-            not count, they are counted as attempts.
+        delivery_limit: How often a message may be lost by its receivers and still be delivered again. What was
+            retried or postponed is counted from the start.
 
     """
 
@@ -95,6 +124,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def postponed(self) -> int:
+        """How often it was postponed in this attempt."""
+        ...
+
+    @property
     def redelivered(self) -> bool:
         """Whether somebody had it before and did not settle it: it may have been worked on."""
         ...
@@ -105,6 +139,10 @@ class Delivery(Protocol):
 
     async def retry(self, delay_s: float, reason: str) -> None:
         """Deliver it again after about `delay_s`, to any replica, as the next attempt."""
+        ...
+
+    async def postpone(self, delay_s: float, reason: str) -> None:
+        """Deliver it again after about `delay_s`, to any replica, as the same attempt: the message is not to blame."""
         ...
 
     async def bury(self, reason: str, trace: str) -> None:
@@ -178,15 +216,22 @@ class Transport(Protocol):
 
     async def dead(
         self, queue: str, limit: int, ids: Sequence[str] | None = None
-    ) -> list[Envelope]:
+    ) -> list[DeadLetter]:
         """Return up to `limit` (1 or more) dead letters of a queue, the last that died first, and leave them there.
 
         Of a queue with more than 1,000, RabbitMQ has the newest of the 1,000 that lie first. With `ids` it looks no
         further than the first `limit`.
 
-        Their headers carry `rdg-reason`, `rdg-attempt`, `rdg-queue`, `rdg-died` (ISO 8601) and, from a handler,
-        `rdg-trace`. With `ids`, only letters with these message ids. What somebody else reads or replays at this
-        moment may be missing. Raises Unroutable if there is no such queue.
+        With `ids`, only letters with these message ids. What somebody else reads or replays at this moment may be
+        missing. However many there are, no more than a body or two is in memory for it. Raises Unroutable if there is
+        no such queue.
+        """
+        ...
+
+    async def letter(self, queue: str, message_id: str) -> Envelope | None:
+        """Return a dead letter with this message id whole, and leave it there; None if there is none.
+
+        Its headers are those of DeadLetter. Raises Unroutable if there is no such queue.
         """
         ...
 

@@ -6,6 +6,7 @@ member arrives at a gate once. Nothing reads a whole collection.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
@@ -21,10 +22,18 @@ MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Who has come to a gate: how many so far, and once all are in, their values in the order of members."""
+    """How things stand at a gate after an arrival.
+
+    Attributes:
+        count: How many members are in.
+        values: Once all are in, their values in the order of members.
+        earlier: The value that the member came with before, which is the one that counts; None: it came first now.
+
+    """
 
     count: int
     values: list[str] | None
+    earlier: str | None = None
 
 
 class Store(Protocol):
@@ -128,6 +137,13 @@ class Store(Protocol):
         """End `owner`'s claims on these parts, or on all; parts that nobody else claims are deleted.
 
         Returns how many claims ended.
+        """
+        ...
+
+    async def drop_unfinished(self, before: datetime) -> int:
+        """Remove what is left of parts whose upload or removal began before then and was cut off; return how many.
+
+        An upload that is still going on begins again. Where a put is done as a whole or not at all, there is nothing.
         """
         ...
 

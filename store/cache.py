@@ -24,6 +24,7 @@ class CachedParts:
         self.close_gate = store.close_gate
         self.tally = store.tally
         self.tallies = store.tallies
+        self.drop_unfinished = store.drop_unfinished
         self.ping = store.ping
         self._store = store
         self._limit_bytes = limit_bytes

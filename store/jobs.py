@@ -19,6 +19,7 @@ AFRESH: Mapping[str, object] = {
     "state": "submitted",
     "reason": "",
     "base": None,
+    "data": {},
     "fitted": {},
     "rejected": {},
     "result": None,

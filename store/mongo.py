@@ -7,7 +7,8 @@ A document is a record of its id, revision, time, the fields it is searched by, 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any, Self, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -168,15 +169,23 @@ class MongoStore:
         check_member(member, expected)
         expected_here = {"gate": gate, "member": {"$lt": expected}}
         with self._translated():
-            with suppress(DuplicateKeyError):
-                await self._arrivals.insert_one({"gate": gate, "member": member, "value": value})
+            earlier = await self._enter(gate, member, value)
             # Whoever comes last finds all others in: it looks after its own arrival is kept.
             count = await self._arrivals.count_documents(expected_here)
             if count < expected:
-                return Arrivals(count, None)
+                return Arrivals(count, None, earlier)
             found = self._arrivals.find(expected_here, {"value": True}).sort("member", ASCENDING)
             values = [record["value"] for record in await found.to_list(None)]
-        return Arrivals(len(values), values if len(values) == expected else None)
+        return Arrivals(len(values), values if len(values) == expected else None, earlier)
+
+    async def _enter(self, gate: str, member: int, value: str) -> str | None:
+        """Keep an arrival, or return the value of the one that is kept already."""
+        try:
+            await self._arrivals.insert_one({"gate": gate, "member": member, "value": value})
+        except DuplicateKeyError:
+            earlier = await self._arrivals.find_one({"gate": gate, "member": member})
+            return str(earlier["value"]) if earlier else None  # closed just now
+        return None
 
     async def arrived(self, gate: str) -> set[int]:
         """See Store.arrived."""
@@ -226,6 +235,11 @@ class MongoStore:
         """See Store.drop_parts."""
         with self._translated():
             return await self._parts.drop(owner, *digests)
+
+    async def drop_unfinished(self, before: datetime) -> int:
+        """See Store.drop_unfinished."""
+        with self._translated():
+            return await self._parts.drop_unfinished(before)
 
     async def ping(self) -> str:
         """See Store.ping."""

@@ -2,7 +2,8 @@
 
 A file goes through the states uploading -> kept -> dropped. Only a kept file is a part, and the unique index on its
 name lets one file of equal bytes be kept. Chunks always have a file's document, so nothing is lost sight of when a
-process is killed: its owner's drop, if need be repeated, removes what an upload or an earlier drop has left.
+process is killed: its owner's drop, if need be repeated, removes what an upload or an earlier drop has left, and so
+does `drop_unfinished` some day, for owners that keep what they have.
 
 Guaranteed: a part is there for as long as somebody's claim is, whatever others put and drop meanwhile. For this, a
 put first claims and then renews the file's `touched` mark; a drop reads the mark before it looks for claims, and
@@ -40,6 +41,7 @@ class MongoParts:
             [
                 IndexModel("filename", name="kept", **kept),
                 IndexModel([("filename", ASCENDING), ("state", ASCENDING)]),
+                IndexModel([("state", ASCENDING), ("_id", ASCENDING)]),
             ]
         )
         await self._chunks.create_indexes(
@@ -56,15 +58,20 @@ class MongoParts:
         """Claim a part, and upload it unless it is kept already.
 
         What was uploaded is claimed once more: its owner may have dropped the claim just before the upload began, and
-        a part without a claim would stay for ever.
+        a part without a claim would stay for ever. An upload that somebody removed meanwhile is done again.
         """
         await self._claim(digest, owner)
-        touched = await self._files.update_one(
-            {"filename": digest, "state": "kept"}, {"$set": {"touched": ObjectId()}}
-        )
-        if not touched.matched_count:
-            await self._upload(digest, data, owner)
+        while not await self._renew(digest):
+            is_kept = await self._upload(digest, data, owner)
             await self._claim(digest, owner)
+            if is_kept:
+                break
+
+    async def _renew(self, digest: str) -> bool:
+        """Note that a part is claimed anew; False if it is not kept."""
+        kept = {"filename": digest, "state": "kept"}
+        touched = await self._files.update_one(kept, {"$set": {"touched": ObjectId()}})
+        return bool(touched.matched_count)
 
     async def _claim(self, digest: str, owner: str) -> None:
         claim = {"owner": owner, "digest": digest}
@@ -101,7 +108,17 @@ class MongoParts:
             ended += deleted.deleted_count
         return ended
 
-    async def _upload(self, digest: str, data: bytes, owner: str) -> None:
+    async def drop_unfinished(self, before: datetime) -> int:
+        """Remove what is left of uploads and drops of files that were begun before then; return how many."""
+        old = {"_id": {"$lt": ObjectId.from_datetime(before)}}
+        await self._files.update_many(old | {"state": "uploading"}, DROP)
+        files = self._files.find(old | {"state": "dropped"}, {"_id": True})
+        dropped = [file["_id"] async for file in files]
+        await self._remove(dropped)
+        return len(dropped)
+
+    async def _upload(self, digest: str, data: bytes, owner: str) -> bool:
+        """Upload a file and return whether it became the part; see _keep."""
         file = ObjectId()
         layout = {"length": len(data), "chunkSize": CHUNK_BYTES, "uploadDate": datetime.now(UTC)}
         await self._files.insert_one(
@@ -113,8 +130,10 @@ class MongoParts:
                 for n, start in enumerate(range(0, max(len(data), 1), CHUNK_BYTES))
             ]
         )
-        if not await self._keep(file):
+        is_kept = await self._keep(file)
+        if not is_kept:
             await self._remove([file])
+        return is_kept
 
     async def _keep(self, file: ObjectId) -> bool:
         """Make an upload the part; False if another one is, or if its owner's drop came first."""

@@ -6,6 +6,7 @@ everywhere, and text reads back the same from any server.
 
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, TypeVar
@@ -28,7 +29,10 @@ Found: TypeAlias = tuple[Place, str]
 
 log = logging.getLogger("rdg.store")
 
+MOST_STRINGS = 2 * MAX_VALUES + 1  # of so many values, each with a key
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # one that has no end goes to the end
 
 
 def created_us(document: Document) -> int:
@@ -47,14 +51,16 @@ def next_revision(document: D) -> D:
 
 
 def write_document(document: Document) -> str:
-    """Return the stored form, or raise ValueError if it is over MAX_DOCUMENT_BYTES."""
+    """Return the stored form, or raise ValueError with the largest field if it is one that would not be read."""
     body = document.model_dump_json()
-    size = len(body.encode())
-    if size > MAX_DOCUMENT_BYTES:
+    try:
+        _check_stored(body)
+    except ValueError as error:
+        sizes = {name: len(repr(value)) for name, value in document}
         raise ValueError(
-            f"{_name(type(document), document.id)} has {size} bytes, the limit is {MAX_DOCUMENT_BYTES}: "
+            f"{_name(type(document), document.id)}: {error}, most of it in {max(sizes, key=sizes.__getitem__)}: "
             "keep what is large in parts"
-        )
+        ) from None
     return body
 
 
@@ -138,10 +144,16 @@ def check_amounts(amounts: Mapping[str, float]) -> None:
 
 def _check_stored(body: str) -> None:
     """Raise ValueError for text that no document has: parsed, it could take a hundred times its size."""
-    if len(body) > MAX_DOCUMENT_BYTES:
-        raise ValueError(f"it has over {MAX_DOCUMENT_BYTES} bytes")
-    if sum(map(body.count, ",{[")) > MAX_VALUES:
+    size = len(body.encode(errors="replace"))
+    if size > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"it has {size} bytes, the limit is {MAX_DOCUMENT_BYTES}")
+    if _marks(body) > MAX_VALUES and _marks(_STRING.sub("", body, MOST_STRINGS)) > MAX_VALUES:
         raise ValueError(f"it has over {MAX_VALUES} values")
+
+
+def _marks(text: str) -> int:
+    """Return how many values the text can have; those of strings count, too, so most need no second look."""
+    return sum(map(text.count, ",{["))
 
 
 def _name(kind: type[Document], key: str) -> str:

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -192,6 +193,10 @@ class SqliteStore:
         """See Store.arrive."""
         check_member(member, expected)
         async with self._transaction():
+            kept = await self._execute(
+                "SELECT value FROM gates WHERE gate = ? AND member = ?", gate, member
+            )
+            earlier = kept[0][0] if kept else None
             await self._execute(
                 "INSERT INTO gates VALUES (?, ?, ?) ON CONFLICT DO NOTHING", gate, member, value
             )
@@ -199,13 +204,13 @@ class SqliteStore:
                 "SELECT count(*) FROM gates WHERE gate = ? AND member < ?", gate, expected
             )
             if count < expected:
-                return Arrivals(count, None)
+                return Arrivals(count, None, earlier)
             arrived = await self._execute(
                 "SELECT value FROM gates WHERE gate = ? AND member < ? ORDER BY member",
                 gate,
                 expected,
             )
-        return Arrivals(count, [first for (first,) in arrived])
+        return Arrivals(count, [first for (first,) in arrived], earlier)
 
     async def arrived(self, gate: str) -> set[int]:
         """See Store.arrived."""
@@ -273,6 +278,10 @@ class SqliteStore:
                 json.dumps([digest for (digest,) in ended]),
             )
         return len(ended)
+
+    async def drop_unfinished(self, before: datetime) -> int:
+        """See Store.drop_unfinished: a put is a transaction."""
+        return 0
 
     async def ping(self) -> str:
         """See Store.ping."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from bus.errors import BusUnavailable, Busy
 from bus.memory import MemoryTransport
 from bus.transport import (
+    DeadLetter,
     Delivery,
     Envelope,
     Queue,
@@ -85,7 +86,7 @@ async def until_status(transport: Transport, status: QueueStatus) -> None:
     await eventually(lambda: transport.status(ORDERS.name), lambda answer: answer == status)
 
 
-async def until_dead(transport: Transport, queue: str, count: int) -> list[Envelope]:
+async def until_dead(transport: Transport, queue: str, count: int) -> list[DeadLetter]:
     return await eventually(lambda: transport.dead(queue, 100), lambda found: len(found) >= count)
 
 
@@ -104,13 +105,14 @@ async def taken(entries: AsyncIterator[Envelope], count: int) -> list[bytes]:
 
 
 class Watched(MemoryTransport):
-    """Notes how the messages of one queue are settled, and loses some of the acknowledgements."""
+    """Notes how the messages of one queue are settled, and loses some of what settles them."""
 
     def __init__(self, queue: str) -> None:
         super().__init__()
         self.queue = queue
         self.events: list[str] = []
         self.acks_to_lose = 0
+        self.postponements_to_lose = 0
 
     @asynccontextmanager
     async def receive(
@@ -129,6 +131,7 @@ class WatchedDelivery:
         self._delivery = delivery
         self.envelope = delivery.envelope
         self.attempt = delivery.attempt
+        self.postponed = delivery.postponed
         self.redelivered = delivery.redelivered
 
     async def ack(self) -> None:
@@ -141,6 +144,13 @@ class WatchedDelivery:
     async def retry(self, delay_s: float, reason: str) -> None:
         self._transport.events.append("retry")
         await self._delivery.retry(delay_s, reason)
+
+    async def postpone(self, delay_s: float, reason: str) -> None:
+        self._transport.events.append("postpone")
+        if self._transport.postponements_to_lose > 0:
+            self._transport.postponements_to_lose -= 1
+            raise BusUnavailable("not confirmed")
+        await self._delivery.postpone(delay_s, reason)
 
     async def bury(self, reason: str, trace: str) -> None:
         self._transport.events.append("bury")

@@ -1,14 +1,16 @@
 """Dead letters, on every transport: what they say, and how they come back."""
 
 import asyncio
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from bus.errors import Busy
-from bus.transport import Delivery, Queue, QueueStatus, Topology, Transport
+from bus.transport import DeadLetter, Delivery, Queue, QueueStatus, Topology, Transport
 from tests.bus.inbox import (
     ORDERS,
     TOPOLOGY,
@@ -21,15 +23,30 @@ from tests.bus.inbox import (
 )
 
 
-async def bury(transport: Transport, names: Sequence[str], topology: Topology = TOPOLOGY) -> None:
-    """Make dead letters of these ids, each with its id as body."""
+async def bury(
+    transport: Transport,
+    names: Sequence[str],
+    topology: Topology = TOPOLOGY,
+    body: bytes | None = None,
+) -> None:
+    """Make dead letters of these ids, each with its id as body, or all with the same."""
     await transport.declare(topology)
     inbox = Inbox(lambda delivery: delivery.bury("broken", "trace"))
     async with receiving(transport, inbox):
         for count, name in enumerate(names, start=1):
-            await transport.send(envelope(name.encode(), name=name))
+            await transport.send(envelope(body or name.encode(), name=name))
             await inbox.holds(count)
         await until_dead(transport, ORDERS.name, len(names))
+
+
+@contextmanager
+def traced() -> Iterator[Callable[[], int]]:
+    """Measure the most that was allocated at a time since the context was entered."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 async def dead_ids(transport: Transport) -> list[str]:
@@ -50,7 +67,7 @@ async def test_buried_message_is_a_dead_letter_that_says_why(transport: Transpor
     async with receiving(transport, inbox):
         await transport.send(envelope(b"broken", name="7"))
         (letter,) = await until_dead(transport, ORDERS.name, 1)
-    assert (letter.key, letter.id, letter.body) == ("orders", "7", b"broken")
+    assert (letter.key, letter.id, letter.size_bytes) == ("orders", "7", 6)
     assert letter.headers == {
         **envelope(name="7").headers,
         "rdg-reason": "ValueError: broken",
@@ -67,15 +84,9 @@ async def test_buried_message_is_a_dead_letter_that_says_why(transport: Transpor
 async def test_reading_dead_letters_stops_at_the_limit_and_leaves_them_there(
     transport: Transport,
 ) -> None:
-    await transport.declare(TOPOLOGY)
-    inbox = Inbox(lambda delivery: delivery.bury("reason", ""))
-    async with receiving(transport, inbox):
-        for number in range(5):
-            await transport.send(envelope(b"%d" % number))
-        await until_dead(transport, ORDERS.name, 5)
+    await bury(transport, "abcde")
     assert len(await transport.dead(ORDERS.name, 3)) == 3
-    letters = await transport.dead(ORDERS.name, 100)
-    assert sorted(letter.body for letter in letters) == [b"0", b"1", b"2", b"3", b"4"]
+    assert await dead_ids(transport) == list("abcde")
 
 
 async def test_the_last_that_died_are_read_first(transport: Transport) -> None:
@@ -90,6 +101,26 @@ async def test_dead_letters_can_be_asked_for_by_id(transport: Transport) -> None
     letters = await transport.dead(ORDERS.name, 100, ["b", "d", "absent"])
     assert sorted(letter.id for letter in letters) == ["b", "d"]
     assert await dead_ids(transport) == list("abcde")
+
+
+async def test_letter_is_read_whole_by_its_id_and_stays(transport: Transport) -> None:
+    await bury(transport, "abc")
+    letter = await transport.letter(ORDERS.name, "b")
+    assert letter
+    assert (letter.key, letter.id, letter.body) == ("orders", "b", b"b")
+    [listed] = await transport.dead(ORDERS.name, 1, ["b"])
+    assert DeadLetter.of(letter) == listed
+    assert await transport.letter(ORDERS.name, "absent") is None
+    assert await dead_ids(transport) == list("abc")
+
+
+async def test_bodies_of_letters_are_not_in_memory_together(transport: Transport) -> None:
+    await bury(transport, [str(number) for number in range(32)], body=bytes(1 << 20))
+    with traced() as peak_bytes:
+        letters = await transport.dead(ORDERS.name, 100)
+        assert [letter.size_bytes for letter in letters] == [1 << 20] * 32
+        assert await transport.purge(ORDERS.name, ["0", "31"]) == 2
+        assert peak_bytes() < 16 << 20
 
 
 async def test_replayed_message_is_the_one_that_died_at_its_first_attempt_in_its_own_queue_only(
@@ -119,7 +150,7 @@ async def test_replayed_message_may_be_retried_and_die_again(transport: Transpor
     await transport.replay(ORDERS.name)
     async with receiving(transport, Inbox(fail_again)):
         [letter] = await until_dead(transport, ORDERS.name, 1)
-    assert (letter.key, letter.id, letter.body) == ("orders", "a", b"a")
+    assert (letter.key, letter.id, letter.size_bytes) == ("orders", "a", 1)
     assert (letter.headers["rdg-reason"], letter.headers["rdg-attempt"]) == ("still broken", "2")
 
 

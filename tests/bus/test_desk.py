@@ -145,6 +145,23 @@ async def test_an_error_that_no_message_is_to_blame_for_is_retried_without_limit
     assert desk.outcomes == ["retried"] * 5 + ["done"]
 
 
+@pytest.mark.parametrize(
+    "passing", [StoreAway("no answer"), Busy("no room"), BusUnavailable("not confirmed")]
+)
+async def test_what_passes_is_no_attempt_of_the_message(
+    desk: Desk, passing: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.desk.BUSY_S", 0.01)
+    handle, _ = failing(passing, passing, Retry("not yet"), passing, passing)
+    async with desk.working(handle, attempts=2):
+        await desk.request()
+        await desk.outputs.holds(1)
+    assert [settlement.attempt for settlement in desk.observed] == [1, 1, 1, 2, 2, 2]
+    assert not any(settlement.redelivered for settlement in desk.observed)
+    assert desk.outcomes == ["retried"] * 5 + ["done"]
+    assert await desk.transport.dead(PLANNING, 1) == []
+
+
 async def test_what_a_handler_asks_to_have_again_is_buried_after_the_last_attempt(
     desk: Desk,
 ) -> None:
@@ -193,7 +210,7 @@ async def test_unreadable_body_is_buried_at_once(desk: Desk) -> None:
         await desk.transport.send(Envelope("rehearsal.requested.v1", "1", b"garbage", headers))
         (letter,) = await until_dead(desk.transport, PLANNING, 1)
     assert letter.headers["rdg-reason"].startswith("Unreadable: ")
-    assert letter.body == b"garbage"
+    assert letter.size_bytes == len(b"garbage")
     (settlement,) = desk.observed
     assert (settlement.outcome, settlement.message, settlement.run) == ("buried", None, "job-9")
 
@@ -306,6 +323,7 @@ async def test_end_is_observed_before_the_message_is_settled(watched: Watched) -
         (0.5, Busy("no room"), [1, 1, 1, 1, 1]),
         (3, Busy("no room"), [3, 3, 3, 3, 3]),
         (3, StoreAway("no answer"), [3, 6, 12, 24, 48]),
+        (3, BusUnavailable("not confirmed"), [3, 6, 12, 24, 48]),
     ],
 )
 async def test_who_waits_for_room_looks_as_often_the_fifth_time_as_the_first(
@@ -314,12 +332,12 @@ async def test_who_waits_for_room_looks_as_often_the_fifth_time_as_the_first(
     desk, delays = Desk(watched), []
     handle, _ = failing(*[error] * 5)
 
-    async def retry(self: WatchedDelivery, delay_s: float, reason: str) -> None:
+    async def postpone(self: WatchedDelivery, delay_s: float, reason: str) -> None:
         delays.append(delay_s)
-        await self._delivery.retry(0.01, reason)
+        await self._delivery.postpone(0.01, reason)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WatchedDelivery, "retry", retry)
+        patch.setattr(WatchedDelivery, "postpone", postpone)
         async with desk.working(handle, retry_s=retry_s):
             await desk.request()
             await desk.outputs.holds(1)
@@ -382,6 +400,21 @@ async def test_handler_that_meets_a_lost_bus_leaves_its_message_for_later(desk: 
         await desk.outputs.holds(1)
     assert len(calls) == 2
     assert await desk.transport.dead(PLANNING, 1) == []
+
+
+async def test_message_that_cannot_even_be_postponed_is_left_to_the_broker(
+    watched: Watched,
+) -> None:
+    watched.postponements_to_lose = 1
+    desk = Desk(watched)
+    handle, calls = failing(BusUnavailable("gone"), BusUnavailable("gone"))
+    async with desk.working(handle):
+        await desk.request()
+        await desk.outputs.holds(1)
+        await until(lambda: "ack" in watched.events)
+    assert watched.events == ["postpone", "postpone", "ack"]
+    assert [settlement.redelivered for settlement in desk.observed] == [False, True, False]
+    assert len(calls) == 3
 
 
 async def test_lost_acknowledgement_does_not_mean_the_work_is_done_again(
@@ -525,10 +558,11 @@ async def test_queue_that_cannot_be_taken_from_is_an_error_at_once(desk: Desk) -
 
 
 class Weary:
-    """A delivery that says it was tried very often."""
+    """A delivery that says it was postponed very often."""
 
     redelivered = False
-    attempt = 10**9
+    attempt = 1
+    postponed = 10**9
 
     def __init__(self) -> None:
         self.envelope = encode(RehearsalRequested(job="job-1", id=UUID(int=1)), "here")
@@ -541,6 +575,9 @@ class Weary:
         raise AssertionError(f"buried: {reason}")
 
     async def retry(self, delay_s: float, reason: str) -> None:
+        raise AssertionError(f"not to blame: {reason}")
+
+    async def postpone(self, delay_s: float, reason: str) -> None:
         self.delay_s = delay_s
 
 
@@ -561,7 +598,7 @@ class Handing(MemoryTransport):
             yield subscription
 
 
-async def test_message_that_claims_any_number_of_attempts_waits_the_longest_delay() -> None:
+async def test_message_that_claims_any_number_of_tries_waits_the_longest_delay() -> None:
     async def away(_: Message) -> AsyncIterator[JobMessage]:
         raise StoreAway
         yield

@@ -28,6 +28,7 @@ async def _read(data: bytes) -> list[Frame]:
         ("send", (ENVELOPE,)),
         ("status", ("packing.orders",)),
         ("dead", ("packing.orders", 100, ("1", "2"))),
+        ("letter", ("packing.orders", "1")),
         ("replay", ("packing.orders", None)),
         ("purge", ("packing.orders", ())),
         ("receive", ("packing.orders", 4, 30.0)),

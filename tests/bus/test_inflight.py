@@ -34,9 +34,19 @@ async def test_holding_back_does_not_wait_for_ever_for_what_may_not_come() -> No
     assert in_flight.may_settle.is_set()
 
 
-async def test_it_is_drained_when_nothing_runs() -> None:
+async def test_it_is_drained_when_nothing_runs_and_what_runs_for_too_long_is_cancelled() -> None:
     in_flight = InFlight(2)
+    begun = asyncio.Event()
+
+    async def hang() -> None:
+        with in_flight:
+            begun.set()
+            await asyncio.Event().wait()
+
     assert await in_flight.drained(LONG_S)
-    with in_flight:
+    async with asyncio.TaskGroup() as group:
+        hanging = group.create_task(hang())
+        await begun.wait()
         assert not await in_flight.drained(0.01)
+    assert hanging.cancelled()
     assert await in_flight.drained(LONG_S)

@@ -1,16 +1,21 @@
 """Limits, on every transport: how often a message may lose its receivers, and how many may wait."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bus import isolation, rabbit
-from bus.errors import Busy
+from bus.bus import Bus
+from bus.desk import attend
+from bus.errors import BusUnavailable, Busy
 from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
-from bus.transport import Delivery, Topology, Transport
+from bus.stage import Stage, Terms
+from bus.transport import Delivery, Envelope, Queue, Topology, Transport
+from schemas.flow import GeneratorFitted, RehearsalRequested
 from tests.bus.conftest import OPEN
 from tests.bus.inbox import ORDERS, Inbox, envelope, fill, receiving, until, until_dead, until_depth
 from tests.bus.local_process import local_process
@@ -42,7 +47,7 @@ async def test_message_that_keeps_losing_its_receivers_is_a_dead_letter_and_the_
         await until(lambda: {b"a", b"b", b"c"} <= set(inbox.bodies))
     poison = [each for each in inbox.deliveries if each.envelope.body == b"poison"]
     assert [each.redelivered for each in poison] == [False, True, True, True]
-    assert (letter.key, letter.id, letter.body) == ("orders", "1", b"poison")
+    assert (letter.key, letter.id, letter.size_bytes) == ("orders", "1", len(b"poison"))
     assert letter.headers["rdg-reason"].startswith("delivery limit")
     assert letter.headers["rdg-attempt"] == "1"
     assert letter.headers["rdg-queue"] == ORDERS.name
@@ -84,6 +89,62 @@ async def test_attempts_do_not_count_towards_the_delivery_limit(transport: Trans
         await transport.send(envelope())
         await inbox.holds(4)
     assert await transport.dead(ORDERS.name, 10) == []
+
+
+async def test_message_whose_outputs_are_not_confirmed_for_a_while_is_not_buried_for_it(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, refusals = transport.send, iter(range(3))
+
+    async def refuse_at_first(message: Envelope) -> None:
+        if message.key == GeneratorFitted.topic and next(refusals, None) is not None:
+            raise BusUnavailable("the queue has no leader")
+        await send(message)
+
+    async def handle(message: RehearsalRequested) -> AsyncIterator[GeneratorFitted]:
+        yield GeneratorFitted(job=message.job, fitted="a")
+
+    stage = Stage("planning", (RehearsalRequested,), (GeneratorFitted,), handle)
+    (queue,) = stage.queues
+    following = Queue("next.fitted", GeneratorFitted.topic)
+    await transport.declare(Topology((replace(queue, delivery_limit=1), following)))
+    monkeypatch.setattr(transport, "send", refuse_at_first)
+    bus = Bus(transport, "here")
+    await bus.publish(RehearsalRequested(job="job-1"))
+    async with attend(bus, [stage], Terms(retry_s=0.01)):
+        await until_depth(transport, following.name, 1)
+    assert await transport.dead(queue.name, 10) == []
+
+
+@pytest.mark.parametrize("kind", ["local", pytest.param("rabbit", marks=pytest.mark.rabbit)])
+async def test_redelivered_message_that_gets_no_turn_in_time_goes_back_and_that_does_not_count(
+    request: pytest.FixtureRequest, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "TURN_S", 0.2)
+    done = asyncio.Event()
+    slow: list[Delivery] = []
+
+    async def lose_then_hang_once(delivery: Delivery) -> None:
+        if len(inbox.deliveries) <= 2:
+            return
+        if not slow:
+            slow.append(delivery)
+            await done.wait()
+        await delivery.ack()
+
+    inbox = Inbox(lose_then_hang_once)
+    async with OPEN[kind](request) as transport:
+        await transport.declare(Topology((replace(ORDERS, delivery_limit=1),)))
+        async with receiving(transport, inbox):
+            for name in "12":
+                await transport.send(envelope(name=name))
+            await inbox.holds(4)
+            done.set()
+        assert await transport.dead(ORDERS.name, 10) == []
+        await until_depth(transport, ORDERS.name, 0)
+    last = inbox.deliveries[-1]
+    assert (last.attempt, last.postponed, last.redelivered) == (1, 1, False)
+    assert [last] != slow
 
 
 async def test_full_queue_is_busy_until_somebody_takes_from_it(transport: Transport) -> None:
@@ -144,5 +205,5 @@ async def test_message_that_its_clients_die_with_is_a_dead_letter(tmp_path: Path
                 client.kill()
                 await client.wait()
         [letter] = await until_dead(transport, ORDERS.name, 1)
-    assert letter.body == b"poison"
+    assert letter.size_bytes == len(b"poison")
     assert letter.headers["rdg-reason"] == "delivery limit: its receivers were lost 2 times"

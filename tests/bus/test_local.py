@@ -379,6 +379,39 @@ async def test_message_too_large_for_a_frame_is_a_dead_letter_and_a_log_goes_on_
     assert "at most 1000" in letter.headers["rdg-reason"]
 
 
+async def test_letters_too_large_together_for_a_frame_are_listed_purged_and_replayed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(path) as transport:
+        inbox = Inbox(lambda delivery: delivery.bury("broken", ""))
+        async with receiving(transport, inbox):
+            for name in "abcde":
+                await transport.send(envelope(bytes(2000), name=name))
+            await until_dead(transport, ORDERS.name, 5)
+        monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 5000)
+        listed = await transport.dead(ORDERS.name, 100)
+        assert [(letter.id, letter.size_bytes) for letter in listed] == [(n, 2000) for n in "edcba"]
+        shown = await transport.letter(ORDERS.name, "c")
+        assert shown
+        assert shown.body == bytes(2000)
+        assert await transport.purge(ORDERS.name, ["a", "b", "c"]) == 3
+        assert await transport.replay(ORDERS.name) == 2
+
+
+async def test_letter_too_large_for_a_frame_is_listed_and_purged_and_not_shown(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(path) as transport:
+        async with receiving(transport, Inbox(lambda delivery: delivery.bury("broken", ""))):
+            await transport.send(envelope(bytes(2000), name="a"))
+            await until_dead(transport, ORDERS.name, 1)
+        monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1000)
+        assert [letter.id for letter in await transport.dead(ORDERS.name, 100)] == ["a"]
+        with pytest.raises(BusError, match="at most 1000"):
+            await transport.letter(ORDERS.name, "a")
+        assert await transport.purge(ORDERS.name, ["a"]) == 1
+
+
 async def test_receiving_from_a_queue_that_is_not_there_is_refused(path: Path) -> None:
     async with serve(MemoryTransport(), path), LocalTransport.connect(str(path)) as transport:
         with pytest.raises(Unroutable, match=ORDERS.name):

@@ -49,9 +49,9 @@ async def test_dead_letters_are_bounded_the_oldest_goes_and_the_log_says_so(
     inbox = Inbox(lambda delivery: delivery.bury("reason", ""))
     async with receiving(transport, inbox):
         for number in range(3):
-            await transport.send(envelope(b"%d" % number))
+            await transport.send(envelope(name=str(number)))
         await inbox.holds(3)
-    assert [letter.body for letter in await transport.dead(ORDERS.name, 9)] == [b"2", b"1"]
+    assert [letter.id for letter in await transport.dead(ORDERS.name, 9)] == ["2", "1"]
     assert f"dropped a dead letter of {ORDERS.name}" in caplog.text
 
 

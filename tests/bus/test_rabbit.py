@@ -246,7 +246,7 @@ async def test_unknown_virtual_host_is_told_from_an_absent_broker(rabbit_node: R
         await open_and_close(f"{rabbit_node.url}nowhere")
 
 
-@pytest.mark.parametrize("url", ["amqp://host:port/", "amqp://"])
+@pytest.mark.parametrize("url", ["amqp://host:port/", "amqp://", "amqp://host,,other/"])
 async def test_malformed_url_is_one_line(url: str) -> None:
     with pytest.raises(BusUnavailable, match=r"^RDG_BUS"):
         await open_and_close(url)

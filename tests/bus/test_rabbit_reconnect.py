@@ -5,12 +5,13 @@ import time
 from typing import cast
 
 import pytest
+from aiormq.connection import TCPTransportFactory
 from yarl import URL
 
-from bus import rabbit_consumer
+from bus import rabbit_consumer, rabbit_reconnect
 from bus.rabbit_consumer import Consumer
 from bus.rabbit_link import Link
-from bus.rabbit_reconnect import LONGEST_S, SHORTEST_S, Reconnecting
+from bus.rabbit_reconnect import LONGEST_S, SHORTEST_S, AnyNode, Reconnecting
 from tests.bus.inbox import until
 
 
@@ -20,12 +21,28 @@ from tests.bus.inbox import until
 async def test_pauses_grow_with_the_time_away_are_bounded_and_no_two_are_alike(
     away_s: float | None, longest_s: float
 ) -> None:
-    connection = Reconnecting(URL("amqp://localhost/"))
+    connection = Reconnecting([URL("amqp://localhost/")])
     connection.away_since = None if away_s is None else time.monotonic() - away_s
     pauses = [connection.reconnect_interval for _ in range(100)]
     assert min(pauses) >= longest_s / 2
     assert max(pauses) <= longest_s * 1.1  # the time away goes on
     assert len(set(pauses)) > 50
+
+
+async def test_node_that_says_nothing_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, answering = URL("amqp://silent:1/"), URL("amqp://answering:2/")
+    reached = asyncio.StreamReader(), cast(asyncio.StreamWriter, object())
+
+    async def opening(_: object, node: URL, **options: object) -> object:
+        return reached if node == answering else await asyncio.Event().wait()
+
+    monkeypatch.setattr(TCPTransportFactory, "create", opening)
+    monkeypatch.setattr(rabbit_reconnect, "CONNECT_S", 0.1)
+    monkeypatch.setattr("random.sample", lambda nodes, _: nodes)
+    nodes = AnyNode([silent, answering])
+    assert await nodes.create(silent) == reached
+    with pytest.raises(TimeoutError):
+        await AnyNode([silent]).create(silent)
 
 
 async def test_consumer_that_fails_for_ever_goes_on_trying(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,8 +333,10 @@ async def test_dead_letter_stays_sealed(bus: Bus) -> None:
     inbox = Inbox(lambda delivery: delivery.bury("no use", ""))
     await bus.publish(decision())
     async with bus.transport.receive(REVIEWS.name, inbox, 1, 1):
-        (letter,) = await until_dead(bus.transport, REVIEWS.name, 1)
+        (listed,) = await until_dead(bus.transport, REVIEWS.name, 1)
+    letter = await bus.transport.letter(REVIEWS.name, listed.id)
 
+    assert letter
     assert PLAIN.encode() not in letter.body
     assert (await bus.open(letter, ReviewDecided)).reason == PLAIN
 

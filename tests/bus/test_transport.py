@@ -127,6 +127,33 @@ async def test_retry_comes_back_after_its_delay_as_the_next_attempt_to_the_same_
     assert await transport.depth(ORDERS.name) == 0
 
 
+async def test_postponed_message_comes_back_after_its_delay_as_the_same_attempt(
+    transport: Transport,
+) -> None:
+    await transport.declare(TOPOLOGY)
+    times: list[float] = []
+
+    async def settle(delivery: Delivery) -> None:
+        times.append(time.monotonic())
+        if (delivery.attempt, delivery.postponed) == (2, 1):
+            await delivery.ack()
+        elif (delivery.attempt, delivery.postponed) == (1, 1):
+            await delivery.retry(0.0, "not yet")
+        else:
+            await delivery.postpone(1.0, "nobody is to blame")
+
+    inbox = Inbox(settle)
+    async with receiving(transport, inbox):
+        await transport.send(envelope(b"later"))
+        await inbox.holds(4)
+    counts = [(delivery.attempt, delivery.postponed) for delivery in inbox.deliveries]
+    assert counts == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert not any(delivery.redelivered for delivery in inbox.deliveries)
+    assert all(delivery.envelope == envelope(b"later") for delivery in inbox.deliveries)
+    assert times[1] - times[0] >= 0.95
+    assert await transport.depth(ORDERS.name) == 0
+
+
 async def test_prefetch_bounds_how_many_run_at_once(transport: Transport) -> None:
     await transport.declare(TOPOLOGY)
     running, most = 0, 0
@@ -254,10 +281,12 @@ async def test_status_counts_what_waits_who_takes_and_what_died(transport: Trans
         lambda transport: transport.depth("nowhere"),
         lambda transport: transport.status("nowhere"),
         lambda transport: transport.dead("nowhere", 1),
+        lambda transport: transport.letter("nowhere", "1"),
         lambda transport: transport.replay("nowhere"),
         lambda transport: transport.purge("nowhere"),
+        lambda transport: transport.purge("nowhere", ["1"]),
     ],
-    ids=["depth", "status", "dead", "replay", "purge"],
+    ids=["depth", "status", "dead", "letter", "replay", "purge", "purge of ids"],
 )
 async def test_question_about_a_queue_that_is_not_there_is_refused(
     transport: Transport, ask: Callable[[Transport], Awaitable[object]]

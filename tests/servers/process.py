@@ -23,6 +23,7 @@ PROBE_SECONDS = 0.1
 _PORTS = range(15_000, 32_000)
 # hypothesis seeds the global generator, and two runs on one machine would choose the same ports.
 _RANDOM = random.SystemRandom()
+_given: set[int] = set()  # a port may be asked for long before its server is started
 # The kernel's "die with the parent" means the thread that forked, so that thread has to last.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="server-spawner")
 
@@ -123,15 +124,18 @@ class ServerProcess:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens."""
+    """Return a port of 127.0.0.1 on which nothing listens, another each time."""
     while True:
         port = _RANDOM.choice(_PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 

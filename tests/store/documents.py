@@ -13,11 +13,13 @@ from schemas.documents import (
     Job,
     Model,
     ModelVersion,
+    Monitor,
     RehearsalSet,
     SamplePart,
 )
 from schemas.job import FitSpec, RehearsalSpec
-from schemas.model import PartRef, Provenance, Scores
+from schemas.model import GeneratorQuality, Likeness, PartRef, Provenance, Scores
+from schemas.monitoring import MonitorPolicy, Observed, Watch
 
 AWKWARD = ["0.5", "$x", "$set", "a.b", "_id", "%2E", "ünï", "\U0001f600", "'; DROP TABLE parts"]
 
@@ -59,6 +61,26 @@ specs = st.builds(
     RehearsalSpec, model=names, new_data=names, generator=names, options=options, classes=classes
 ) | st.builds(FitSpec, model=names, generator=names, data=names, options=options, classes=classes)
 
+observed = st.builds(
+    Observed,
+    since=times,
+    confidence=st.lists(counts, max_size=10).map(tuple),
+    predicted=st.lists(counts, max_size=4).map(tuple),
+    correct=counts,
+    wrong=counts,
+)
+
+qualities = st.builds(
+    GeneratorQuality,
+    accuracy=st.none() | fractions,
+    accuracy_real=st.none() | fractions,
+    distance=fractions,
+    distance_real=fractions,
+    copies=fractions,
+    copies_real=fractions,
+)
+likenesses = st.builds(Likeness, fidelity=fractions, coverage=fractions, drift=fractions)
+
 STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
     Job: st.builds(
         Job,
@@ -86,6 +108,7 @@ STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
         seed=counts,
         digest=digests,
         size_bytes=counts,
+        quality=st.none() | qualities,
     ),
     RehearsalSet: st.builds(
         RehearsalSet,
@@ -99,6 +122,7 @@ STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
         mean_confidence=st.dictionaries(class_names, fractions),
         balance=fractions,
         distances=st.dictionaries(class_names, numbers),
+        likeness=st.dictionaries(class_names, likenesses),
         status=st.sampled_from(["collected", "approved", "deleted"]),
     ),
     ModelVersion: st.builds(
@@ -125,5 +149,25 @@ STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
         version=st.none() | st.integers(1, 2**31),
         state=texts,
         reported=times,
+        observed=st.none() | observed,
+        earlier=st.none() | observed,
+    ),
+    Monitor: st.builds(
+        Monitor,
+        **identity,
+        policy=st.builds(MonitorPolicy, spec=st.builds(RehearsalSpec, model=names, new_data=names)),
+        state=st.sampled_from(["on", "off"]),
+        watch=st.none()
+        | st.builds(
+            Watch,
+            version=st.integers(1, 2**31),
+            alarms=counts,
+            counted=st.none() | observed,
+            reference=st.none() | observed,
+            forgetting=fractions,
+            armed=st.booleans(),
+            fired=st.none() | times,
+            figures=texts,
+        ),
     ),
 }

@@ -5,9 +5,11 @@ import itertools
 import os
 import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, OperationFailure, WriteConcernError
 
@@ -141,6 +143,55 @@ async def test_put_that_was_cut_off_leaves_nothing_after_its_owners_drop(
     assert MongoBackDoor(mongo_url).kept_bytes() == 0
 
 
+async def test_what_was_uploaded_in_part_long_ago_is_removed_and_nothing_else(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(*_: object) -> bool:
+        raise ConnectionResetError
+
+    back_door = MongoBackDoor(mongo_url)
+    async with MongoStore.connect(mongo_url) as store:
+        digest = await store.put_part(b"whole", "me")
+        with monkeypatch.context() as patch:
+            patch.setattr(MongoParts, "_keep", cut_off)
+            with pytest.raises(ConnectionResetError):
+                await store.put_part(b"in part", "me")
+        with monkeypatch.context() as patch:
+            patch.setattr(MongoParts, "_remove", cut_off)
+            await store.put_part(b"dropped", "another")
+            with pytest.raises(ConnectionResetError):
+                await store.drop_parts("another")
+        now = datetime.now(UTC)
+
+        assert await store.drop_unfinished(now - timedelta(hours=1)) == 0
+        assert back_door.kept_bytes() == len(b"whole" + b"in part" + b"dropped")
+        assert await store.drop_unfinished(now + timedelta(hours=1)) == 2
+        assert back_door.kept_bytes() == len(b"whole")
+        assert await store.get_part(digest) == b"whole"
+
+
+async def test_upload_that_is_removed_while_it_goes_on_is_done_again(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process whose clock is days ahead."""
+    keep, removed = MongoParts._keep, list[int]()
+    async with MongoStore.connect(mongo_url) as store:
+
+        async def late_keep(parts: MongoParts, file: ObjectId) -> bool:
+            if not removed:
+                ahead = datetime.now(UTC) + timedelta(days=3)
+                removed.append(await store.drop_unfinished(ahead))
+            return await keep(parts, file)
+
+        monkeypatch.setattr(MongoParts, "_keep", late_keep)
+        digest = await store.put_part(b"data", "me")
+
+        assert removed == [1]
+        assert await store.get_part(digest) == b"data"
+        await store.drop_parts("me")
+    assert MongoBackDoor(mongo_url).kept_bytes() == 0
+
+
 @pytest.mark.parametrize("step", ["_drop_unclaimed", "_remove_dropped", "_remove"])
 async def test_drop_that_was_cut_off_is_finished_by_the_next(
     mongo_url: str, monkeypatch: pytest.MonkeyPatch, step: str
@@ -184,9 +235,9 @@ async def test_put_that_its_owners_drop_overtakes_leaves_no_part_without_a_claim
     async with MongoStore.connect(mongo_url) as store:
         upload = MongoParts._upload
 
-        async def late_upload(parts: MongoParts, digest: str, data: bytes, owner: str) -> None:
+        async def late_upload(parts: MongoParts, digest: str, data: bytes, owner: str) -> bool:
             await store.drop_parts(owner)
-            await upload(parts, digest, data, owner)
+            return await upload(parts, digest, data, owner)
 
         monkeypatch.setattr(MongoParts, "_upload", late_upload)
         digest = await store.put_part(b"x", "a")

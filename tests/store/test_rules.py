@@ -1,13 +1,23 @@
 """What the engines share: whatever text stands in the place of a document, it is that document or Damaged."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.documents import DOCUMENTS, Document, Job, Model
+from schemas.documents import (
+    DOCUMENTS,
+    Device,
+    Document,
+    Job,
+    Model,
+    RehearsalSet,
+    SamplePart,
+)
 from schemas.job import FitSpec
+from schemas.limits import MAX_ENTRIES
 from store import rules
 from store.errors import Damaged
 from store.rules import read_document, write_document
@@ -113,4 +123,64 @@ def test_names_that_a_document_chose_are_cut_and_escaped() -> None:
 def test_a_document_beyond_what_is_written_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "MAX_DOCUMENT_BYTES", 10)
 
-    assert damaged("x" * 11).endswith("it has over 10 bytes")
+    assert damaged("x" * 11).endswith("it has 11 bytes, the limit is 10")
+
+
+@pytest.mark.parametrize(
+    "reason", ["[" * 1000, ",{[" * 300, '",{[' * 200, "\\" * 501 + '",' * 200, '\\"[' * 300]
+)
+def test_what_strings_hold_is_no_value(reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MAX_VALUES", 16)
+
+    device = Device(
+        id="d", model="m", version=1, state="running", reason=reason, reported=datetime.now(UTC)
+    )
+
+    assert read_document(Device, "d", write_document(device)) == device
+
+
+def test_a_set_of_any_class_names_is_read_as_it_was_written() -> None:
+    names = ["[{" * 29 + f"{number:06}" for number in range(MAX_ENTRIES)]
+    shares = dict.fromkeys(names, 1.0)
+    kept = RehearsalSet(
+        id="j.1",
+        job="j",
+        model="m",
+        generator="gmm",
+        fitted=(),
+        parts=[SamplePart(target=name, count=1, digest="0" * 64, size_bytes=1) for name in names],
+        counts=dict.fromkeys(names, 1),
+        mean_confidence=shares,
+        balance=1.0,
+        distances=shares,
+    )
+
+    assert read_document(RehearsalSet, "j.1", write_document(kept)) == kept
+
+
+@pytest.mark.parametrize(("limit", "number"), [("MAX_VALUES", 16), ("MAX_DOCUMENT_BYTES", 500)])
+def test_what_would_not_be_read_is_not_written_and_the_largest_field_is_named(
+    limit: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = FitSpec(model="m", generator="gmm", data="d")
+    fitted = {f"class {number}": "gmm" for number in range(30)}
+    job = Job(id="a", token="t", model="m", spec=fitting, fitted=fitted)
+    body = write_document(job)
+    monkeypatch.setattr(rules, limit, number)
+
+    assert str(number) in damaged(body)
+    with pytest.raises(
+        ValueError, match=rf"Job 'a': it has .*{number}.*, most of it in fitted: keep"
+    ):
+        write_document(job)
+
+
+@pytest.mark.parametrize(
+    "body", ['["' + "a" * 100, '[""' * 100, '["' + '\\"' * 100, '"",' * 100, "[" * 100, '""' * 100]
+)
+def test_text_that_is_no_json_is_damaged_whatever_its_strings(
+    body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MAX_VALUES", 16)
+
+    damaged(body)

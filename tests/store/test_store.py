@@ -163,7 +163,9 @@ async def test_each_goes_on_after_a_page_of_which_nothing_can_be_read(
 
 async def test_document_over_the_limit_is_refused(store: Store) -> None:
     large = job("j").model_copy(update={"reason": "x" * MAX_DOCUMENT_BYTES})
-    with pytest.raises(ValueError, match=r"Job 'j' has \d+ bytes, the limit is"):
+    with pytest.raises(
+        ValueError, match=r"Job 'j': it has \d+ bytes, the limit is \d+, most of it in reason"
+    ):
         await store.insert(large)
 
 
@@ -275,9 +277,9 @@ async def test_repeated_member_keeps_its_first_value_and_learns_how_things_stand
     store: Store,
 ) -> None:
     await store.arrive("g", 0, "first", 2)
-    assert await store.arrive("g", 0, "second", 2) == Arrivals(1, None)
+    assert await store.arrive("g", 0, "second", 2) == Arrivals(1, None, earlier="first")
     assert await store.arrive("g", 1, "b", 2) == Arrivals(2, ["first", "b"])
-    assert await store.arrive("g", 0, "third", 2) == Arrivals(2, ["first", "b"])
+    assert await store.arrive("g", 0, "third", 2) == Arrivals(2, ["first", "b"], earlier="first")
 
 
 async def test_members_are_ordered_by_number(store: Store) -> None:
@@ -327,6 +329,8 @@ async def test_concurrent_arrivals_agree(store: Store, other_store: Store) -> No
     final = await store.arrive("g", 0, "late", 50)
     complete = [answer.values for answer in answers if answer.values]
     assert final.values is not None
+    assert sum(answer.earlier is None for answer in answers) == 50, "each is first once"
+    assert final.earlier == final.values[0]
     assert [value.partition(".")[0] for value in final.values] == [str(n) for n in range(50)]
     assert complete
     assert all(values == final.values for values in complete)
