@@ -22,6 +22,11 @@ def classification(logits: Tensor, labels: Tensor, competing: Tensor | None) -> 
     return functional.cross_entropy(logits, labels, reduction="sum")
 
 
+def soft_classification(logits: Tensor, soft: Tensor) -> Tensor:
+    """Return the cross-entropy to the probability of each class, (n, n_classes) like the logits."""
+    return functional.cross_entropy(logits, soft, reduction="sum")
+
+
 def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return the cross-entropy to a previous model's probabilities, both softened, times T^2.
 

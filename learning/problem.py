@@ -7,13 +7,18 @@ resumed on another machine sees the same split and the same batches.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning import architecture as arch
+from learning.augmentation import Augmentation
+from learning.calibration import Calibration
 from learning.samples import Samples
+from learning.schedule import Schedule
+
+NewLoss = Literal["all", "new"]
 
 _NONE = np.empty(0, dtype=np.int64)
 _RANGES = {
@@ -24,6 +29,12 @@ _RANGES = {
     "temperature": (1, 100),
     "validation": (0, 0.5),
     "patience": (1, 10_000),
+}
+_CHOICES = {
+    "new_loss": get_args(NewLoss),
+    "augmentation": ("auto", *get_args(Augmentation)),
+    "schedule": get_args(Schedule),
+    "calibration": get_args(Calibration),
 }
 _SPLIT_STREAM = 2**32 - 1  # second seed word of the split; the batches use the epoch
 
@@ -36,21 +47,27 @@ class Examples:
         samples: (n, *shape).
         labels: Class index in the model, (n,).
         teacher: Class probabilities by the previous model, (n, k_old); None without distillation.
+        soft: What rehearsal samples are taught instead of their labels: the probability of each
+            class, (n, n_classes), a row of 0 and a 1 where the label is to hold; None: the labels.
 
     """
 
     samples: Samples
     labels: NDArray[np.int64]
     teacher: NDArray[np.float32] | None = None
+    soft: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> Self:
         """Return the examples at these indices, in their order."""
-        teacher = None if self.teacher is None else self.teacher[indices]
         return replace(
-            self, samples=self.samples[indices], labels=self.labels[indices], teacher=teacher
+            self,
+            samples=self.samples[indices],
+            labels=self.labels[indices],
+            teacher=None if self.teacher is None else self.teacher[indices],
+            soft=None if self.soft is None else self.soft[indices],
         )
 
 
@@ -62,7 +79,7 @@ class Problem:
         architecture: As in `learning.architecture`.
         shape: Of one sample.
         n_classes: Classes the model knows afterwards.
-        new: Real data of the task; its classes may be known already.
+        new: Real data of the task, whose labels are certain; its classes may be known already.
         rehearsal: Samples that stand for earlier data; with ``new_loss="new"`` also for the new.
         base: Parameters to start from, their head with n_classes rows or fewer; None starts fresh.
         new_classes: Classes that the base model does not know.
@@ -100,6 +117,11 @@ class Problem:
         """Return the rehearsal examples, or an empty set."""
         return self.new.take(_NONE) if self.rehearsal is None else self.rehearsal
 
+    @property
+    def taught_classes(self) -> NDArray[np.int64]:
+        """Return the classes that the task is about: of the new data, and new to the base."""
+        return np.union1d(self.new.labels, self.new_classes).astype(np.int64)
+
     def _check_examples(self, field: str, examples: Examples) -> None:
         n, labels = len(examples), examples.labels
         if n == 0 or labels.ndim != 1 or labels.dtype != np.int64:
@@ -114,12 +136,24 @@ class Problem:
             )
         if examples.teacher is not None:
             self._check_teacher(field, examples.teacher, n)
+        if examples.soft is not None:
+            self._check_soft(field, examples.soft, n)
 
     def _check_teacher(self, field: str, teacher: NDArray[np.float32], n: int) -> None:
         if teacher.ndim != 2 or len(teacher) != n or not 1 <= teacher.shape[1] <= self.n_classes:
             raise ValueError(f"{field}.teacher: {teacher.shape}, give ({n}, 1 to {self.n_classes})")
         if not (np.isfinite(teacher).all() and teacher.min() >= 0):
             raise ValueError(f"{field}.teacher: NaN, Inf or negative, give class probabilities")
+
+    def _check_soft(self, field: str, soft: NDArray[np.float32], n: int) -> None:
+        if field == "new":
+            raise ValueError("new.soft: the labels of new data are certain, give None")
+        if soft.shape != (n, self.n_classes) or soft.dtype != np.float32:
+            raise ValueError(
+                f"{field}.soft: {soft.dtype} {soft.shape}, give float32 ({n}, {self.n_classes})"
+            )
+        if not (soft.min() >= 0 and np.allclose(soft.sum(axis=1), 1, atol=1e-3)):
+            raise ValueError(f"{field}.soft: rows are no probabilities, give at least 0, sum 1")
 
 
 @dataclass(frozen=True)
@@ -129,7 +163,9 @@ class Options:
     Attributes:
         epochs: Most epochs; one draws as many samples as new and rehearsal data have together.
         batch_size: At least 2.
-        lr: Of Adam.
+        lr: Of Adam, at the start.
+        schedule: How it goes from there; see `learning.schedule`.
+        augmentation: How images are changed each time they are seen; see `learning.augmentation`.
         replay_ratio: Rehearsal's share of a batch, in (0, 1); "auto" is by number of classes.
         new_loss: "all": cross-entropy over all classes for every sample. "new": new samples compete
             among the new data's classes and `Problem.new_classes` alone, rehearsal samples among
@@ -139,6 +175,8 @@ class Options:
         temperature: Of the distillation, in [1, 100].
         validation: Share of each class held out, in [0, 0.5]; 0 trains all epochs on everything.
         patience: Epochs without gain on the held-out samples before training stops.
+        calibration: How `Problem.new_classes` are evened out against the others in the result; "bias"
+            needs held-out samples. See `learning.calibration`.
 
     Raises:
         ValueError: Names the field that is out of its range.
@@ -148,12 +186,15 @@ class Options:
     epochs: int = 10
     batch_size: int = 128
     lr: float = 1e-3
+    schedule: Schedule = "constant"
+    augmentation: Augmentation | Literal["auto"] = "auto"
     replay_ratio: float | Literal["auto"] = "auto"
-    new_loss: Literal["all", "new"] = "all"
+    new_loss: NewLoss = "all"
     distillation: float = 0.0
     temperature: float = 2.0
     validation: float = 0.1
     patience: int = 3
+    calibration: Calibration = "none"
 
     def __post_init__(self) -> None:
         for field, (low, high) in _RANGES.items():
@@ -162,8 +203,14 @@ class Options:
                 raise ValueError(f"{field}: {value}, give {low} to {high}")
         if self.replay_ratio != "auto" and not 0 < self.replay_ratio < 1:
             raise ValueError(f"replay_ratio: {self.replay_ratio}, give 'auto' or between 0 and 1")
-        if self.new_loss not in ("all", "new"):
-            raise ValueError(f"new_loss: {self.new_loss!r}, give 'all' or 'new'")
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                asked = getattr(self, field)
+                raise ValueError(f"{field}: {asked!r}, give {' or '.join(map(repr, choices))}")
+        if self.calibration == "bias" and not self.validation:
+            raise ValueError(
+                "calibration: 'bias' is fitted on held-out samples, give validation too"
+            )
 
 
 @dataclass(frozen=True)

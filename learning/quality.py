@@ -1,8 +1,9 @@
 """What a reviewer needs to know about a rehearsal set before it trains a model.
 
 Distances are root mean square differences per value: 0 to 1 for uint8 (scaled by 1/255), in the
-features' own units for float32. They are measured on at most `SAMPLED` samples of a class, evenly
-spaced in order of arrival, so the same set always gives the same figures.
+features' own units for float32. They are measured on at most `SAMPLED` samples of a class, chosen by
+their number alone, so the same set always gives the same figures. How alike the set is to the real
+data: learning/likeness.py.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.distances import nearest_distances
 from learning.samples import Samples, to_unit
+from learning.scaling import some
 
 SAMPLED = 256
 NEAR_DUPLICATE = 0.02
@@ -106,11 +109,6 @@ def _nearest_distances(samples: Samples) -> NDArray[np.float64]:
     """Return each sampled sample's distance to its nearest other; empty for fewer than two."""
     if len(samples) < 2:
         return np.empty(0)
-    chosen = np.linspace(0, len(samples) - 1, min(len(samples), SAMPLED)).astype(np.int64)
-    rows = to_unit(samples[chosen]).reshape(len(chosen), -1).astype(np.float64)  # (m, d)
-    rows -= rows.mean(axis=0)  # |a-b|^2 below loses digits when the rows are far from the origin
-    norms = np.einsum("md,md->m", rows, rows)
-    squared = norms[:, np.newaxis] + norms - 2 * rows @ rows.T  # (m, m)
-    np.fill_diagonal(squared, np.inf)
-    nearest: NDArray[np.float64] = np.maximum(squared.min(axis=1), 0)  # (m,)
-    return np.sqrt(nearest / rows.shape[1])
+    chosen = to_unit(some(samples, SAMPLED))
+    rows = chosen.reshape(len(chosen), -1).astype(np.float64)  # (m, d)
+    return nearest_distances(rows, rows, np.arange(len(rows)))

@@ -4,17 +4,49 @@ Every sample is kept or has exactly one reason against it, the first that applie
 `REASONS`. Samples are judged in order of arrival, so the earlier of two equals stays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.samples import Samples, is_finite
+from learning.distances import CHUNK, squared_distances
+from learning.samples import Samples, is_finite, to_unit
 
-Reason = Literal["not finite", "duplicate", "other class", "low confidence", "surplus"]
+Reason = Literal[
+    "not finite", "duplicate", "other class", "low confidence", "near duplicate", "surplus"
+]
 REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What a sample has to meet.
+
+    Attributes:
+        wanted: Most to keep, at least 0.
+        min_confidence: Least probability of the sample's class, in [0, 1].
+        min_distance: Least distance to those kept before it, root mean square per value as in
+            `learning.quality`; 0: any.
+
+    Raises:
+        ValueError: Names the field that is out of its range.
+
+    """
+
+    wanted: int
+    min_confidence: float = 0.0
+    min_distance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.wanted < 0:
+            raise ValueError(f"wanted: {self.wanted}, give at least 0")
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence: {self.min_confidence}, give 0 to 1")
+        if not 0 <= self.min_distance < inf:
+            raise ValueError(f"min_distance: {self.min_distance}, give at least 0")
 
 
 @dataclass(frozen=True)
@@ -32,61 +64,63 @@ class Selection:
 
 
 def select(
-    probabilities: NDArray[np.float32],
-    target: int | None,
     samples: Samples,
-    wanted: int,
-    min_confidence: float,
-    trusted: bool,
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64] | None,
+    criteria: Criteria,
 ) -> Selection:
     """Return which samples to keep.
 
     Args:
-        probabilities: Of the deployed model, (n, k).
-        target: Class that the samples should show; None if the model does not know it.
         samples: (n, *shape).
-        wanted: Most to keep, at least 0.
-        min_confidence: Least probability of the target, in [0, 1].
-        trusted: The class is certain (stored originals): do not ask the model's opinion.
+        probabilities: Of the deployed model, (n, k).
+        labels: Class of each sample that the model has to confirm, (n,); None does not ask the model:
+            the class is certain, or one that it does not know.
+        criteria: See there.
 
     Raises:
-        ValueError: An argument is out of its range.
+        ValueError: Arguments do not belong together; the message names one.
 
     """
-    _check(probabilities, target, samples, wanted, min_confidence)
-    judged = target is not None and not trusted
-    objections: dict[Reason, NDArray[np.bool_]] = {
-        "not finite": ~(is_finite(samples) & np.isfinite(probabilities).all(axis=1)),
-        "duplicate": _repeats(samples),
-    }
-    if target is not None and judged:
-        objections["other class"] = probabilities.argmax(axis=1) != target
-        objections["low confidence"] = probabilities[:, target] < min_confidence
+    _check(samples, probabilities, labels)
     left = np.ones(len(samples), dtype=np.bool_)
     rejected = dict.fromkeys(REASONS, 0)
-    for reason, objection in objections.items():
+    for reason, objection in _objections(samples, probabilities, labels, criteria):
         rejected[reason] = int(np.count_nonzero(left & objection))
         left &= ~objection
-    kept = np.flatnonzero(left)
-    rejected["surplus"] = max(0, len(kept) - wanted)
-    return Selection(kept=kept[:wanted], rejected=rejected)
+    passed = np.flatnonzero(left)
+    crowded = _crowded(samples[passed], criteria.min_distance)
+    kept = passed[~crowded]
+    rejected["near duplicate"] = int(np.count_nonzero(crowded))
+    rejected["surplus"] = max(0, len(kept) - criteria.wanted)
+    return Selection(kept=kept[: criteria.wanted], rejected=rejected)
 
 
 def _check(
-    probabilities: NDArray[np.float32],
-    target: int | None,
-    samples: Samples,
-    wanted: int,
-    min_confidence: float,
+    samples: Samples, probabilities: NDArray[np.float32], labels: NDArray[np.int64] | None
 ) -> None:
-    if probabilities.ndim != 2 or len(probabilities) != len(samples):
-        raise ValueError(f"probabilities: shape {probabilities.shape}, give ({len(samples)}, k)")
-    if target is not None and not 0 <= target < probabilities.shape[1]:
-        raise ValueError(f"target: {target}, give 0 to {probabilities.shape[1] - 1} or None")
-    if wanted < 0:
-        raise ValueError(f"wanted: {wanted}, give at least 0")
-    if not 0 <= min_confidence <= 1:
-        raise ValueError(f"min_confidence: {min_confidence}, give 0 to 1")
+    n = len(samples)
+    if probabilities.ndim != 2 or len(probabilities) != n:
+        raise ValueError(f"probabilities: shape {probabilities.shape}, give ({n}, k)")
+    k = probabilities.shape[1]
+    if labels is not None and not (labels.shape == (n,) and np.isin(labels, range(k)).all()):
+        raise ValueError(f"labels: shape {labels.shape}, give ({n},) classes from 0 to {k - 1}")
+
+
+def _objections(
+    samples: Samples,
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64] | None,
+    criteria: Criteria,
+) -> Iterator[tuple[Reason, NDArray[np.bool_]]]:
+    """Yield what speaks against a sample whatever becomes of the others, (n,) each."""
+    finite = is_finite(samples) & np.isfinite(probabilities).all(axis=1)
+    yield "not finite", ~finite
+    yield "duplicate", _repeats(samples)
+    if labels is not None:
+        confidence = probabilities[np.arange(len(labels)), labels]
+        yield "other class", probabilities.argmax(axis=1) != labels
+        yield "low confidence", confidence < criteria.min_confidence
 
 
 def _repeats(samples: Samples) -> NDArray[np.bool_]:
@@ -98,3 +132,17 @@ def _repeats(samples: Samples) -> NDArray[np.bool_]:
         repeats[index] = content in seen
         seen.add(content)
     return repeats
+
+
+def _crowded(samples: Samples, min_distance: float) -> NDArray[np.bool_]:
+    """Return which samples are nearer than that to an earlier one that is not itself so, (n,)."""
+    crowded = np.zeros(len(samples), dtype=np.bool_)
+    if not (min_distance and len(samples)):
+        return crowded
+    rows = to_unit(samples).reshape(len(samples), -1).astype(np.float64)
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        near = squared_distances(chunk, rows[: start + CHUNK]) < min_distance**2
+        for index, own in enumerate(near, start):
+            crowded[index] = (own[:index] & ~crowded[:index]).any()
+    return crowded

@@ -5,14 +5,17 @@ slices on any replicas give the parameters that one uninterrupted run would give
 mapping of arrays, so `learning.bundle` stores it. The same problem, options and seed must come with
 it each time.
 
-What makes that exact: batches are drawn from (seed, epoch) alone; nothing random is in the network;
+What makes that exact: batches are drawn from (seed, epoch) alone and images are changed by (seed,
+epoch, step); the learning rate follows from how far training is; nothing random is in the network;
 Adam's moments are in the checkpoint; and torch runs on one thread, since with more the sums of a
 gradient are split by the number of cores and round differently on another machine. Replicas then
 also do not fight for cores: scale by running more of them. Processors with other vector instructions,
 or another release of torch, may still round differently.
 
 After every epoch the quadratic score on the held-out samples is measured; the best parameters are
-kept and are the result. Accuracy would not do: on few samples it ties, and training stops too early.
+kept and, calibrated at the end, are the result. Accuracy would not do: on few samples it ties, and
+training stops too early. Held out are new real samples and rehearsal samples: what a server has that
+no longer has the old data.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +27,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learning import losses
+from learning.augmentation import augment, suited
 from learning.batches import Epoch, count_steps, draw_epoch
+from learning.calibration import fit_bias, fold
 from learning.metrics import quadratic_score
 from learning.network import (
     Network,
@@ -36,6 +41,7 @@ from learning.network import (
 )
 from learning.problem import Examples, Options, Problem, validation_split
 from learning.samples import to_unit
+from learning.schedule import learning_rate
 
 Checkpoint = Mapping[str, NDArray[np.generic]]
 
@@ -57,6 +63,9 @@ class _Counters:
     def is_done(self, options: Options) -> bool:
         return self.epoch >= options.epochs or self.stale >= options.patience
 
+    def share_done(self, options: Options) -> float:
+        return (self.epoch + self.step / self.steps_per_epoch) / options.epochs
+
 
 def begin(problem: Problem, options: Options, seed: int) -> Checkpoint:
     """Return the checkpoint before the first step.
@@ -68,6 +77,7 @@ def begin(problem: Problem, options: Options, seed: int) -> Checkpoint:
     if seed < 0:
         raise ValueError(f"seed: {seed}, give at least 0")
     _check_loss(problem, options)
+    suited(options.augmentation, problem.shape)
     if problem.base is None:
         parameters = initial_parameters(
             problem.architecture, problem.shape, problem.n_classes, seed
@@ -120,7 +130,7 @@ def progress(checkpoint: Checkpoint, options: Options) -> float:
     counters = _counters(checkpoint)
     if counters.is_done(options):
         return 1.0
-    return (counters.epoch + counters.step / counters.steps_per_epoch) / options.epochs
+    return counters.share_done(options)
 
 
 def result(checkpoint: Checkpoint) -> Parameters:
@@ -135,7 +145,7 @@ class _Run:
         self, problem: Problem, checkpoint: Checkpoint, options: Options, seed: int
     ) -> None:
         split = validation_split(problem, options, seed)
-        self._options, self._seed = options, seed
+        self._problem, self._options, self._seed = problem, options, seed
         self._new = problem.new.take(split.training_new)
         self._replay = problem.replay.take(split.training_rehearsal)
         held_out = (
@@ -144,6 +154,7 @@ class _Run:
         )
         self._held_out = [examples for examples in held_out if len(examples)]
         self._competing = _competing(problem, options)
+        self._augmentation = suited(options.augmentation, problem.shape)
         self._network = build(problem.architecture, problem.shape, _group(checkpoint, "parameters"))
         self._best = _group(checkpoint, "best")
         self.counters = _counters(checkpoint)
@@ -155,6 +166,7 @@ class _Run:
     def step(self) -> None:
         """Train on one batch; after an epoch's last, measure and draw the next epoch."""
         at = self.counters.step
+        self._optimizer.param_groups[0]["lr"] = self._learning_rate()
         new = self._new.take(self._epoch.new[at])
         replay = self._replay.take(self._epoch.rehearsal[at])
         loss = self._loss(new, replay)
@@ -200,15 +212,27 @@ class _Run:
     def _loss(self, new: Examples, replay: Examples) -> Tensor:
         """Return the batch's loss; all samples weigh the same."""
         unit = np.concatenate([to_unit(new.samples), to_unit(replay.samples)])
-        parts = self._network(torch.from_numpy(unit)).split([len(new), len(replay)])
+        changed = augment(unit, self._augmentation, self._rng_of_step())
+        parts = self._network(torch.from_numpy(changed)).split([len(new), len(replay)])
         total = losses.classification(parts[0], torch.from_numpy(new.labels), self._competing)
-        total = total + losses.classification(parts[1], torch.from_numpy(replay.labels), None)
+        if replay.soft is None:
+            total = total + losses.classification(parts[1], torch.from_numpy(replay.labels), None)
+        else:
+            total = total + losses.soft_classification(parts[1], torch.from_numpy(replay.soft))
         for logits, examples in zip(parts, (new, replay), strict=True):
             if self._options.distillation and examples.teacher is not None:
                 teacher = torch.from_numpy(examples.teacher)
                 softened = losses.distillation(logits, teacher, self._options.temperature)
                 total = total + self._options.distillation * softened
         return total / len(unit)
+
+    def _learning_rate(self) -> float:
+        done = self.counters.share_done(self._options)
+        return learning_rate(self._options.schedule, self._options.lr, done)
+
+    def _rng_of_step(self) -> np.random.Generator:
+        # From 1: a last seed word of 0 would give the stream of the epoch's batches.
+        return np.random.default_rng([self._seed, self.counters.epoch, self.counters.step + 1])
 
     def _finish_epoch(self) -> None:
         score = self._score()
@@ -220,13 +244,28 @@ class _Run:
         else:
             self.counters = replace(counters, stale=counters.stale + 1)
         self._epoch = self._draw_epoch()
+        if self.counters.is_done(self._options):
+            self._best = self._calibrated()
 
     def _score(self) -> float:
         if not self._held_out:
             return float("nan")
+        labels, logits = self._measure(self._network)
+        return quadratic_score(labels, logits.softmax(dim=1).numpy())
+
+    def _measure(self, network: Network) -> tuple[NDArray[np.int64], Tensor]:
+        """Return labels (n,) and logits (n, n_classes) of the held-out samples, at least one."""
         labels = np.concatenate([examples.labels for examples in self._held_out])
-        probabilities = [_probabilities(self._network, examples) for examples in self._held_out]
-        return quadratic_score(labels, np.concatenate(probabilities))
+        return labels, torch.cat([_logits(network, examples) for examples in self._held_out])
+
+    def _calibrated(self) -> Parameters:
+        """Return the best parameters, new classes evened out against the old ones if there are any."""
+        if self._options.calibration == "none" or not self._held_out:
+            return self._best
+        network = build(self._problem.architecture, self._problem.shape, self._best)
+        labels, logits = self._measure(network)
+        new = np.unique(np.array(self._problem.new_classes, dtype=np.int64))
+        return fold(self._best, new, *fit_bias(logits.numpy(), labels, new))
 
 
 def _check_loss(problem: Problem, options: Options) -> None:
@@ -245,17 +284,16 @@ def _competing(problem: Problem, options: Options) -> Tensor | None:
     """Return the classes that new samples compete among, ascending; None for all."""
     if options.new_loss == "all":
         return None
-    classes = np.union1d(problem.new.labels, problem.new_classes)
-    return torch.from_numpy(classes.astype(np.int64))
+    return torch.from_numpy(problem.taught_classes)
 
 
 @torch.no_grad()
-def _probabilities(network: Network, examples: Examples) -> NDArray[np.float32]:
+def _logits(network: Network, examples: Examples) -> Tensor:
     batches = [
         network(torch.from_numpy(to_unit(examples.samples[start : start + _VALIDATION_BATCH])))
         for start in range(0, len(examples), _VALIDATION_BATCH)
     ]
-    return torch.cat(batches).softmax(dim=1).numpy()
+    return torch.cat(batches)
 
 
 def _assemble(counters: _Counters, groups: Mapping[str, Parameters]) -> Checkpoint:

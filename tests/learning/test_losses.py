@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from learning.losses import classification, distillation
+from learning.losses import classification, distillation, soft_classification
 
 LOGITS = [[2.0, -1.0, 0.5, 1.0], [0.0, 3.0, -2.0, 0.5]]
 
@@ -30,6 +30,22 @@ def test_new_samples_leave_the_other_classes_alone() -> None:
 def test_no_samples_cost_nothing() -> None:
     loss = classification(torch.empty(0, 4), torch.empty(0, dtype=torch.int64), None)
     assert loss.item() == 0
+    assert soft_classification(torch.empty(0, 4), torch.empty(0, 4)).item() == 0
+
+
+def test_a_certain_soft_label_is_a_label() -> None:
+    logits = torch.tensor(LOGITS)
+    soft = torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
+    hard = classification(logits, torch.tensor([3, 1]), None)
+    assert soft_classification(logits, soft).item() == pytest.approx(hard.item())
+
+
+def test_a_soft_label_is_learned_as_it_is() -> None:
+    soft = torch.tensor([[0.5, 0.2, 0.2, 0.1]])
+    logits = soft.log().requires_grad_()
+    soft_classification(logits, soft).backward()  # type: ignore[no-untyped-call]  # as above
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 4), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from learning.network import initial_parameters
 from learning.problem import Examples, Options, Problem, validation_split
@@ -58,6 +59,37 @@ def test_without_rehearsal_its_split_is_empty() -> None:
     assert (len(split.training_rehearsal), len(split.validation_rehearsal)) == (0, 0)
 
 
+def test_taken_examples_keep_their_soft_labels() -> None:
+    soft = np.array([[0.5, 0.5], [0.1, 0.9], [0.0, 1.0]], np.float32)
+    taken = replace(examples(2, 1), soft=soft).take(np.array([2, 0]))
+    assert taken.soft is not None
+    assert taken.soft.tolist() == [[0, 1], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("field", "soft", "said"),
+    [
+        ("new", np.full((31, 3), 1 / 3, np.float32), "new.soft: the labels of new data"),
+        ("rehearsal", np.full((60, 2), 1 / 2, np.float32), r"float32 \(60, 2\), give .* \(60, 3\)"),
+        ("rehearsal", np.full((60, 3), 1 / 3), r"float64 \(60, 3\), give float32"),
+        ("rehearsal", np.full((60, 3), 1 / 2, np.float32), "rehearsal.soft: rows are no prob"),
+        ("rehearsal", np.full((60, 3), np.nan, np.float32), "rehearsal.soft: rows are no prob"),
+        ("rehearsal", np.tile(np.array([2, -1, 0], np.float32), (60, 1)), "rows are no prob"),
+    ],
+)
+def test_soft_labels_are_probabilities_of_all_classes_for_rehearsal_alone(
+    field: str, soft: NDArray[np.float32], said: str
+) -> None:
+    labelled = replace(getattr(PROBLEM, field), soft=soft)
+    with pytest.raises(ValueError, match=said):
+        replace(PROBLEM, **{field: labelled})
+
+
+def test_the_task_is_about_its_data_and_what_the_base_does_not_know() -> None:
+    problem = replace(PROBLEM, new=examples(2), new_classes=(2,))
+    assert problem.taught_classes.tolist() == [0, 2]
+
+
 def test_taken_examples_keep_their_teacher() -> None:
     taken = examples(2, 2, teacher_classes=2).take(np.array([3, 0]))
     assert taken.labels.tolist() == [1, 0]
@@ -110,8 +142,16 @@ def test_parts_that_do_not_belong_together_are_named(changes: dict[str, object],
         ("temperature", 0.5),
         ("validation", 0.6),
         ("patience", 0),
+        ("schedule", "linear"),
+        ("augmentation", "rotate"),
+        ("calibration", "norm"),
     ],
 )
 def test_option_out_of_range_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field}: {value!r}, give "):
         Options(**{field: value})  # type: ignore[arg-type]  # the mistakes under test
+
+
+def test_calibration_needs_held_out_samples() -> None:
+    with pytest.raises(ValueError, match="calibration: 'bias' is fitted on held-out samples"):
+        Options(calibration="bias", validation=0)

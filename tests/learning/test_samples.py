@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from learning.samples import check_samples, is_finite, to_unit
+from learning.samples import check_samples, fingerprints, is_finite, to_unit
 
 
 def test_bytes_become_zero_to_one() -> None:
@@ -51,3 +51,15 @@ def test_each_sample_is_judged_finite_alone() -> None:
     samples[1, 0, 1] = -np.inf
     assert is_finite(samples).tolist() == [True, False, True]
     assert is_finite(np.zeros((3, 2), dtype=np.uint8)).all()
+
+
+def test_equal_samples_and_no_others_have_equal_fingerprints() -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (50, 4, 4)).astype(np.uint8)
+    doubled = np.concatenate([samples, samples[:7]])
+    found = fingerprints(doubled)
+    assert len(np.unique(found)) == 50
+    assert found[:7].tolist() == found[50:].tolist()
+
+
+def test_no_samples_have_no_fingerprints() -> None:
+    assert fingerprints(np.empty((0, 3), np.float32)).shape == (0,)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from unittest.mock import Mock
+from typing import Literal
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from learning.bundle import pack, unpack
 from learning.inference import predict
 from learning.metrics import accuracy
 from learning.network import initial_parameters
-from learning.problem import Examples, Options, Problem
+from learning.problem import Examples, Options, Problem, validation_split
 from learning.training import Checkpoint, advance, begin, is_done, progress, result
 
 TEXT, SHAPE = "conv8 pool dense32", (8, 8)
@@ -59,8 +60,22 @@ def second_task(digits: Examples, rehearsal: Examples | None) -> Problem:
 
 
 def taught(examples: Examples, k: int) -> Examples:
-    teacher = np.random.default_rng(0).dirichlet(np.ones(k), len(examples)).astype(np.float32)
-    return replace(examples, teacher=teacher)
+    return replace(examples, teacher=guesses(examples, k))
+
+
+def guesses(examples: Examples, k: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).dirichlet(np.ones(k), len(examples)).astype(np.float32)
+
+
+def enlarged(problem: Problem) -> Problem:
+    """Return the problem with images of 24x24: large enough to be shifted."""
+    grown = {
+        field: replace(examples, samples=np.kron(examples.samples, np.ones((1, 3, 3), np.uint8)))
+        for field in ("new", "rehearsal")
+        if (examples := getattr(problem, field)) is not None
+    }
+    base = initial_parameters(TEXT, (24, 24), 5, seed=9)
+    return replace(problem, shape=(24, 24), base=base, **grown)
 
 
 def test_first_training_needs_no_base_and_no_rehearsal(digits: Examples) -> None:
@@ -96,6 +111,20 @@ RECIPES: Mapping[str, tuple[Make, Options]] = {
     "distilled": (
         lambda d: second_task(d, taught(of_classes(d, range(5), 20), 5)),
         replace(QUICK, distillation=0.5, validation=0),
+    ),
+    "soft labels": (
+        lambda d: second_task(
+            d, replace(of_classes(d, range(10), 10), soft=guesses(of_classes(d, range(10), 10), 10))
+        ),
+        replace(QUICK, new_loss="new"),
+    ),
+    "augmented": (
+        lambda d: enlarged(second_task(d, of_classes(d, range(5), 20))),
+        replace(QUICK, augmentation="affine+flip", epochs=2),
+    ),
+    "annealed and calibrated": (
+        lambda d: second_task(d, of_classes(d, range(5), 20)),
+        replace(QUICK, schedule="cosine", calibration="bias"),
     ),
     "known classes": (
         lambda d: replace(second_task(d, of_classes(d, range(10), 10)), new_classes=()),
@@ -212,6 +241,106 @@ def test_new_loss_needs_rehearsal_of_the_new_classes(digits: Examples) -> None:
     problem = second_task(digits, of_classes(digits, range(8), 5))
     with pytest.raises(ValueError, match=r"new_loss: 'new' needs .* none of \[8, 9\]"):
         begin(problem, replace(QUICK, new_loss="new"), 0)
+
+
+def test_images_are_changed_anew_in_every_step_and_only_in_training(digits: Examples) -> None:
+    problem = enlarged(second_task(digits, of_classes(digits, range(5), 20)))
+    seen: list[NDArray[np.float32]] = []
+
+    def changed(images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
+        seen.append(images)
+        return images
+
+    with patch("learning.training.augment", changed):
+        plain = train(problem, replace(QUICK, augmentation="none"))
+        steps = len(seen)
+        patched = train(problem, replace(QUICK, augmentation="shift"))
+    shifted = train(problem, replace(QUICK, augmentation="shift"))
+
+    assert plain["updates"] == steps
+    assert len(seen) == 2 * steps
+    assert {len(images) for images in seen} == {QUICK.batch_size}
+    assert pack(result(patched)) == pack(result(plain))
+    assert pack(result(shifted)) != pack(result(plain))
+    other = train(problem, replace(QUICK, augmentation="shift"), seed=1)
+    assert pack(result(other)) != pack(result(shifted))
+
+
+def test_tabular_samples_cannot_be_augmented(digits: Examples) -> None:
+    flat = (digits.samples[:50].reshape(-1, 64) / np.float32(255)).astype(np.float32)
+    new = Examples(flat, digits.labels[:50])
+    problem = Problem("dense8", (64,), 10, new, None, None, tuple(range(10)))
+    with pytest.raises(ValueError, match="augmentation: 'shift' is for images"):
+        begin(problem, replace(QUICK, augmentation="shift"), 0)
+
+
+def test_a_cosine_ends_in_small_steps(digits: Examples) -> None:
+    problem = first_task(digits, 20)
+
+    def head(checkpoint: Checkpoint) -> NDArray[np.float64]:
+        return checkpoint["parameters/head.weight"].astype(np.float64)
+
+    def last_step(options: Options) -> float:
+        kept: list[Checkpoint] = [begin(problem, options, 0)]
+        while not is_done(kept[-1], options):
+            kept = [*kept[-1:], advance(problem, kept[-1], options, 0, lambda: True)]
+        before, after = (head(each) for each in kept)
+        return float(np.abs(after - before).max())
+
+    constant = replace(QUICK, validation=0)
+    assert last_step(replace(constant, schedule="cosine")) < last_step(constant) / 5
+
+
+def test_soft_labels_are_learned_instead_of_labels(digits: Examples) -> None:
+    old = of_classes(digits, range(5), 30)
+    undecided = np.tile(np.array([0.6] + [0.1] * 4 + [0] * 5, np.float32), (len(old), 1))
+    options = replace(QUICK, epochs=15, validation=0, lr=1e-2)
+
+    def said_of_old(rehearsal: Examples) -> NDArray[np.float32]:
+        trained = result(train(second_task(digits, rehearsal), options))
+        return np.asarray(predict(TEXT, trained, old.samples).mean(axis=0))
+
+    np.testing.assert_allclose(said_of_old(replace(old, soft=undecided)), undecided[0], atol=0.1)
+    np.testing.assert_allclose(said_of_old(old), [0.2] * 5 + [0] * 5, atol=0.1)
+
+
+def test_calibration_changes_the_rows_of_new_classes_alone(digits: Examples) -> None:
+    problem = second_task(digits, of_classes(digits, range(5), 20))
+    plain, calibrated = (
+        result(train(problem, replace(QUICK, calibration=kind))) for kind in ("none", "bias")
+    )
+    changed = {name for name in plain if not np.array_equal(plain[name], calibrated[name])}
+    assert changed == {"head.weight", "head.bias"}
+    for name in changed:
+        np.testing.assert_array_equal(plain[name][:5], calibrated[name][:5])
+        assert (plain[name][5:] != calibrated[name][5:]).all()
+
+
+def test_calibration_makes_held_out_samples_more_likely(digits: Examples) -> None:
+    problem = second_task(digits, of_classes(digits, range(5), 6))
+    options = replace(QUICK, epochs=8, replay_ratio=0.1, validation=0.4)
+    split = validation_split(problem, options, 0)
+    held = [problem.new.take(split.validation_new), problem.replay.take(split.validation_rehearsal)]
+
+    def surprise(kind: Literal["none", "bias"]) -> float:
+        """Return the mean over classes of -log probability."""
+        trained = result(train(problem, replace(options, calibration=kind)))
+        p = np.concatenate([predict(TEXT, trained, each.samples) for each in held])
+        labels = np.concatenate([each.labels for each in held])
+        losses = -np.log(p[np.arange(len(p)), labels])
+        return float(np.mean([losses[labels == label].mean() for label in range(10)]))
+
+    assert surprise("bias") < surprise("none") - 0.05
+
+
+def test_without_old_classes_or_held_out_samples_there_is_nothing_to_calibrate(
+    digits: Examples,
+) -> None:
+    for problem in (first_task(digits, 20), second_task(digits, None), first_task(digits, 1)):
+        plain, calibrated = (
+            result(train(problem, replace(QUICK, calibration=kind))) for kind in ("none", "bias")
+        )
+        assert pack(plain) == pack(calibrated)
 
 
 def test_distillation_needs_a_teacher(digits: Examples) -> None:
