@@ -46,6 +46,7 @@ NOUNS = {
     "ModelVersion": "model",
     "Device": "device",
     "RehearsalSet": "review",
+    "Monitor": "monitor",
 }
 
 

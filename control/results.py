@@ -77,7 +77,7 @@ async def _kept(store: Store, job: Job, old: Sequence[str]) -> float | None:
     if isinstance(job.spec, RehearsalSpec) and job.spec.from_scratch:
         return None
     names = {job.fitted[each] for each in old if each in job.fitted}
-    return sum([(await store.get(Fitted, name)).size_bytes for name in names]) / len(old)
+    return sum([(await store.get(Fitted, name)).kept_bytes for name in names]) / len(old)
 
 
 def comparison_table(results: Sequence[Result]) -> Table:

@@ -2,10 +2,14 @@
 
 A release is checked and kept on disk before it runs, off the event loop; then one reference is assigned. Until that
 moment, and if anything is wrong with the release, the version before it answers. The bus may come and go.
+Answers are counted, and the counts reported now and then: see edge_agent/observing.py.
 """
 
 import asyncio
 import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bus.bus import Bus
 from bus.connect import connect
@@ -15,6 +19,7 @@ from bus.tracing import failed
 from edge_agent.backoff import pauses
 from edge_agent.errors import Invalid, NoModel, Refused
 from edge_agent.model import Answer, Model
+from edge_agent.observing import Observer
 from edge_agent.reporting import Reporter
 from edge_agent.slots import Slots
 from edge_agent.update import check
@@ -26,29 +31,42 @@ from schemas.tls import SYSTEM, Tls
 log = logging.getLogger("rdg.agent")
 
 
+REPORT_S = 300.0
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A version, and who counts its answers."""
+
+    model: Model
+    observer: Observer
+
+
 class Agent:
     """Follows the releases of `model` for `device`. It starts with what `slots` holds.
 
-    `predict` may be called from any thread; `run` and `follow` belong to one event loop.
+    `predict` and `judge` may be called from any thread; `run` and `follow` belong to one event loop. What was counted
+    is reported about every `report_s` seconds.
 
     Raises:
         Invalid: The state directory holds another model.
 
     """
 
-    def __init__(self, device: str, model: str, slots: Slots) -> None:
+    def __init__(self, device: str, model: str, slots: Slots, report_s: float = REPORT_S) -> None:
         self.device = device
         self.model = model
         self._slots = slots
-        self._running = slots.load()
+        self._report_s = report_s
+        self._running: _Running | None = None
         self._reporter = Reporter(device, model)
-        if self._running is not None:
-            self._resume(self._running)
+        if (kept := slots.load()) is not None:
+            self._resume(kept)
 
     @property
     def running(self) -> Manifest | None:
         """What runs now, if anything."""
-        return self._running.manifest if self._running else None
+        return self._running.model.manifest if self._running else None
 
     def predict(self, samples: Samples) -> Answer:
         """Return what the running version says of each sample; see Model.predict.
@@ -61,7 +79,23 @@ class Agent:
         running = self._running  # one version for the whole answer, whatever comes meanwhile
         if running is None:
             raise NoModel(f"no version of {self.model} runs yet: wait for its first release")
-        return running.predict(samples)
+        answer = running.model.predict(samples)
+        running.observer.saw(answer)
+        return answer
+
+    def judge(self, answer: Answer, labels: Sequence[str]) -> None:
+        """Tell which classes an answer's samples really are: that is how forgetting is noticed.
+
+        Only counts leave the device. An answer of a version that runs no more is passed over; one given twice counts
+        twice.
+
+        Raises:
+            Invalid: There is not one label for each sample.
+
+        """
+        running = self._running
+        if running and running.model.manifest.version == answer.version:
+            running.observer.judged(answer, labels)
 
     async def run(self, url: str, namespace: str = "rdg", tls: Tls = SYSTEM) -> None:
         """Follow releases on the bus at `url` for ever; without a bus, go on answering and try again."""
@@ -88,6 +122,7 @@ class Agent:
         ):
             log.info("agent %s follows model %s", self.device, self.model)
             group.create_task(self._reporter.send(bus), name="send reports")
+            group.create_task(self._count(), name="report counts")
             async for released in releases:
                 await self._take(released)
 
@@ -104,8 +139,14 @@ class Agent:
         if model is None:
             log.info("ignored %s: it is not newer than what runs", name)
             return
-        self._running = model
-        self._tell(model)
+        self._start(model)
+
+    async def _count(self) -> None:
+        """Report now and then what was counted, for ever."""
+        while True:
+            await asyncio.sleep(self._report_s * random.uniform(0.8, 1.2))  # noqa: S311  not all at once
+            if self._running:
+                self._reporter.count(self._running.observer.counted())
 
     def _accepted(self, released: ModelReleased) -> Model | None:
         model = check(released, self.running, self.model)
@@ -119,8 +160,9 @@ class Agent:
                 f"{self._slots.root} holds model {model.manifest.model}, not {self.model}:"
                 " give another --state"
             )
-        self._tell(model)
+        self._start(model)
 
-    def _tell(self, model: Model) -> None:
+    def _start(self, model: Model) -> None:
+        self._running = _Running(model, Observer(model.manifest.classes))
         log.info("%s", model.describe())
         self._reporter.report("running", model.manifest)

@@ -62,7 +62,7 @@ def run(
         settings = read_settings(bus)
         name = device_name(device)
         with opened(state or state_folder(settings, name)) as slots:
-            agent = Agent(name, checked_name("--model", model), slots)
+            agent = Agent(name, checked_name("--model", model), slots, settings.report_s)
             asyncio.run(_until_told(agent, settings))
         typer.echo(f"agent {name} stopped", err=True)
 

@@ -14,10 +14,11 @@ from schemas.model import Manifest
 
 @dataclass(frozen=True)
 class Answer:
-    """For each sample its class's name and the probability of that class, (n,)."""
+    """For each sample its class's name and the probability of that class, (n,), and the version that says so."""
 
     labels: tuple[str, ...]
     confidence: NDArray[np.float32]
+    version: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Model:
             raise Invalid(str(error)) from error
         probabilities = inference.predict(manifest.architecture, self.parameters, samples)
         best = probabilities.argmax(axis=1)  # (n,)
-        return Answer(tuple(manifest.classes[row] for row in best), probabilities.max(axis=1))
+        labels = tuple(manifest.classes[row] for row in best)
+        return Answer(labels, probabilities.max(axis=1), manifest.version)
 
     def describe(self) -> str:
         """Return one line for people: version, classes, size, and what it is made of."""

@@ -1,4 +1,7 @@
-"""What a device says about itself. Only its newest report matters: an unsent one gives way to the next."""
+"""What a device says about itself. Only its newest report matters: an unsent one gives way to the next.
+
+So counts are of all that was seen since the device began to count, not since its last report: none is lost or doubled.
+"""
 
 import asyncio
 import logging
@@ -12,6 +15,7 @@ from bus.errors import BusError
 from edge_agent.backoff import pauses
 from schemas.flow import DeviceReported
 from schemas.model import Manifest
+from schemas.monitoring import Observed
 
 log = logging.getLogger("rdg.agent")
 
@@ -40,6 +44,14 @@ class Reporter:
         )
         self._newest.append(report)
         self._unsent.set()
+
+    def count(self, observed: Observed) -> None:
+        """Say again what was said last, with these counts if they are new; a refusal stays one."""
+        is_new = observed.answers > 0 and self._newest[-1].observed != observed
+        if is_new:
+            update = {"id": uuid4(), "at": datetime.now(UTC), "observed": observed}
+            self._newest.append(self._newest[-1].model_copy(update=update))
+            self._unsent.set()
 
     async def send(self, bus: Bus) -> None:
         """Send each report, trying again for ever; never ends, and no error of the bus ends it."""

@@ -5,6 +5,7 @@ A document is replaced by compare-and-set on its `revision`, so that two writers
 """
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
@@ -18,12 +19,16 @@ from schemas.model import (
     Digests,
     Dtype,
     Fractions,
+    GeneratorQuality,
+    Likenesses,
     Names,
+    PartRef,
     PartRefs,
     Provenance,
     Scores,
     Shape,
 )
+from schemas.monitoring import MonitorPolicy, Observed, Watch
 from schemas.names import ClassName, Digest, JobId, Name, run_of
 
 JobState = Literal[
@@ -104,7 +109,10 @@ class Job(Document):
         checkpoint: The newest of the fitting, or of the training.
         resumed: What a watchdog or a restart has tried since the job last moved.
         trace: The W3C traceparent of its submission, which all that it leads to belongs to; empty if nobody began one.
+        data: What its data sets held when this attempt was planned, as their fingerprints; empty: an earlier release
+            kept none.
         leftovers: Whether a worker that was late may have kept something after the attempt was over.
+        cause: Why the monitor asked for it, with its figures; empty if it was not the monitor.
 
     """
 
@@ -126,7 +134,9 @@ class Job(Document):
     checkpoint: Checkpoint | None = None
     resumed: Resumption | None = None
     trace: str = Field("", max_length=64)
+    data: Annotated[dict[Name, Digest], AtMost(8)] = Field(default_factory=dict)
     leftovers: Literal["none", "possible"] = "none"
+    cause: str = Field("", max_length=2048)
 
     @property
     def is_over(self) -> bool:
@@ -177,9 +187,25 @@ class Dataset(Document):
         """What is trained on, by digest."""
         return tuple(part.digest for part in self.train)
 
+    @property
+    def fingerprint(self) -> str:
+        """All that can be learnt or measured with it as one digest: its classes, and the parts of both splits."""
+        splits = (("train", self.train), ("test", self.test))
+        parts = (f"{name} {part.digest} {part.target}" for name, split in splits for part in split)
+        lines = [*(f"class {name}" for name in self.classes), *parts]
+        return sha256("\n".join(lines).encode()).hexdigest()
+
 
 class Fitted(Document):
-    """A generator fitted on one task: all that is kept of that task's data."""
+    """A generator fitted on one task: all that is kept of that task's data.
+
+    Attributes:
+        digest: The part with the generator's state.
+        size_bytes: Of that part.
+        reference: The part with what sets are compared with (learning/reference.py); None: fitted by an old release.
+        quality: None for a search, which makes nothing without the deployed model.
+
+    """
 
     collection: ClassVar[str] = "fitted"
     indexes: ClassVar[tuple[str, ...]] = ("model", "job")
@@ -196,10 +222,26 @@ class Fitted(Document):
     data_digests: Digests = ()
     digest: Digest
     size_bytes: Count
+    reference: PartRef | None = None
+    quality: GeneratorQuality | None = None
+
+    @property
+    def kept_bytes(self) -> int:
+        """All that is kept of the task: the generator's state and the reference statistics."""
+        return self.size_bytes + (self.reference.size_bytes if self.reference else 0)
 
 
 class RehearsalSet(Document):
-    """The samples that a job trained on, kept with where they come from; its id is the job's run."""
+    """The samples that a job trained on, kept with where they come from; its id is the job's run.
+
+    Attributes:
+        distances: Mean distance to the nearest other sample of the class (learning/quality.py).
+        near_duplicates: Share of samples that have another very close.
+        duplicates: Share of samples that are equal to an earlier one, which only another shard can have.
+        corrected: Of `counts`, the samples that were made for another class.
+        likeness: To the real data that is gone.
+
+    """
 
     collection: ClassVar[str] = "rehearsal_sets"
     indexes: ClassVar[tuple[str, ...]] = ("job",)
@@ -213,6 +255,10 @@ class RehearsalSet(Document):
     mean_confidence: Fractions
     balance: float = Field(ge=0, le=1)
     distances: Annotated[dict[ClassName, float], AtMost(MAX_ENTRIES)] = Field(default_factory=dict)
+    near_duplicates: Fractions = Field(default_factory=dict)
+    duplicates: Fractions = Field(default_factory=dict)
+    corrected: Counts = Field(default_factory=dict)
+    likeness: Likenesses = Field(default_factory=dict)
     status: Literal["collected", "approved", "deleted"] = "collected"
     reviewer: str = Field("", max_length=128)
     reason: str = Field("", max_length=1024)
@@ -249,7 +295,13 @@ class Model(Document):
 
 
 class Device(Document):
-    """What a device last said that it runs; its id is the device's name."""
+    """What a device last said that it runs; its id is the device's name.
+
+    Attributes:
+        observed: What it has counted of the version's answers since it began to count.
+        earlier: What it had counted of them before that, each time that it began anew.
+
+    """
 
     collection: ClassVar[str] = "devices"
     indexes: ClassVar[tuple[str, ...]] = ("model",)
@@ -259,6 +311,28 @@ class Device(Document):
     state: Annotated[str, Field(max_length=32)]
     reason: str = Field("", max_length=1024)
     reported: datetime
+    observed: Observed | None = None
+    earlier: Observed | None = None
+
+    @property
+    def counted(self) -> Observed | None:
+        """All that it has counted of the version's answers."""
+        if self.observed and self.earlier:
+            return self.observed.plus(self.earlier)
+        return self.observed or self.earlier
+
+
+class Monitor(Document):
+    """When to rehearse a model, and how far its monitor is; its id is the model's name.
+
+    One that is off is kept: the numbers of its alarms are in the ids of jobs.
+    """
+
+    collection: ClassVar[str] = "monitors"
+
+    policy: MonitorPolicy
+    state: Literal["on", "off"] = "on"
+    watch: Watch | None = None
 
 
 DOCUMENTS: tuple[type[Document], ...] = (
@@ -269,4 +343,5 @@ DOCUMENTS: tuple[type[Document], ...] = (
     ModelVersion,
     Model,
     Device,
+    Monitor,
 )

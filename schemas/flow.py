@@ -8,8 +8,9 @@ from schemas.arrays import Probabilities, Samples, Scores
 from schemas.job import Options, Rejections
 from schemas.limits import MAX_PART_BYTES, AtMost, Count, Ordinal
 from schemas.message import JobMessage, Message
-from schemas.model import Classes, Counts, Fractions, Frozen, Manifest, PartRefs
+from schemas.model import Classes, Counts, Fractions, Frozen, Likenesses, Manifest, PartRefs
 from schemas.model import Scores as ModelScores
+from schemas.monitoring import Observed
 from schemas.names import ClassName, Digest, Name
 
 MAX_SHARDS = 10_000
@@ -111,7 +112,11 @@ class SamplesPredicted(JobMessage):
 
 
 class SamplesLabelled(JobMessage):
-    """What was kept of the shard, and how many were rejected for each reason."""
+    """What was kept of the shard, and how many were rejected for each reason.
+
+    The samples of a class lie together; `counts` says how many of which, in their order, and what was asked for comes
+    first. Empty: all are what was asked for.
+    """
 
     topic: ClassVar[str] = "samples.labelled.v1"
     order: Order
@@ -119,6 +124,7 @@ class SamplesLabelled(JobMessage):
     probabilities: Probabilities
     confidence: Scores
     rejected: Rejections
+    counts: Counts = Field(default_factory=dict)
 
 
 class RehearsalSetReady(JobMessage):
@@ -128,6 +134,7 @@ class RehearsalSetReady(JobMessage):
     counts: Counts
     mean_confidence: Fractions
     balance: float = Field(ge=0, le=1)
+    likeness: Likenesses = Field(default_factory=dict)
 
 
 class ReviewDecided(JobMessage):
@@ -174,7 +181,7 @@ class ModelReleased(Message):
 
 
 class DeviceReported(Message):
-    """What a device runs now, or why it refused a release."""
+    """What a device runs now, or why it refused a release; `observed` is what it counted of that version's answers."""
 
     topic: ClassVar[str] = "device.reported.v1"
     sealed: ClassVar[bool] = False  # a device has no keys
@@ -184,6 +191,7 @@ class DeviceReported(Message):
     state: Literal["running", "refused"]
     reason: str = Field("", max_length=1024)
     at: AwareDatetime
+    observed: Observed | None = None
 
 
 class Progress(JobMessage):

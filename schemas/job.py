@@ -41,6 +41,24 @@ class Filter(Asked):
     min_confidence: float = Field(
         0.5, ge=0, le=1, description="Least confidence of the deployed model."
     )
+    min_distance: float = Field(
+        0.0, ge=0, description="Least distance to others of the shard, per value; 0: any."
+    )
+
+
+class Labels(Asked):
+    """What rehearsal samples are taught as: their generator's class, or what the deployed model makes of them.
+
+    See learning/labels.py. Corrected samples count, and are reviewed, as samples of the class that they were given.
+    """
+
+    kind: Literal["hard", "soft", "corrected"] = "hard"
+    soft_weight: float = Field(
+        0.5, ge=0, le=1, description="The deployed model's share in a soft label."
+    )
+    min_correction: float = Field(
+        0.9, ge=0, le=1, description="Least confidence of the deployed model to correct a label."
+    )
 
 
 class Review(Asked):
@@ -54,6 +72,15 @@ class Review(Asked):
     min_balance: float = Field(
         0.0, ge=0, le=1, description="Smallest class count over the largest."
     )
+    min_fidelity: float = Field(
+        0.0, ge=0, le=1, description="Least share of a class's samples like real ones; 0: any."
+    )
+    min_coverage: float = Field(
+        0.0, ge=0, le=1, description="Least share of a class's real data reached; 0: any."
+    )
+    max_drift: float | None = Field(
+        None, ge=0, description="Most a class may drift from the real data, in its variance."
+    )
 
 
 class Training(Asked):
@@ -62,12 +89,25 @@ class Training(Asked):
     epochs: int = Field(10, ge=1, le=10_000)
     batch_size: int = Field(128, ge=2, le=65_536)
     lr: float = Field(1e-3, gt=0, le=1)
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="How the learning rate goes over the epochs planned."
+    )
+    augmentation: Literal["auto", "none", "shift", "shift+flip", "affine", "affine+flip"] = Field(
+        "auto",
+        description="How images are changed each time: auto shifts images, and leaves tables alone.",
+    )
+    replay_ratio: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "auto", description="Rehearsal's share of a batch; auto is by number of classes."
+    )
     new_loss: Literal["auto", "all", "new"] = Field(
         "auto", description="Outputs that real new samples train: all, or the new classes' only."
     )
     distillation: float = Field(0.0, ge=0, le=100, description="Weight of the old model's answers.")
     validation: float = Field(0.1, gt=0, le=0.5, description="Share held out for early stop.")
     patience: int = Field(5, ge=1, le=10_000, description="Epochs without gain before it stops.")
+    calibration: Literal["none", "bias"] = Field(
+        "none", description="How new classes are evened out against old ones in the result."
+    )
 
 
 class Gates(Asked):
@@ -95,6 +135,7 @@ class RehearsalSpec(Asked):
     classes: Classes = ()
     count: int = Field(200, ge=1, le=1_000_000)
     fit_new: bool = True
+    labels: Labels = Labels()
     filter: Filter = Filter()
     review: Review = Review()
     training: Training = Training()
@@ -108,6 +149,11 @@ class RehearsalSpec(Asked):
     probe: Name | None = Field(None, description="Data set whose test split gives the scores.")
     seed: Seed = 0
     deadline_s: Deadline = None
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """The data sets that it needs, by name."""
+        return (self.new_data, self.probe) if self.probe else (self.new_data,)
 
     @model_validator(mode="after")
     def _classes_need_a_generator(self) -> Self:
@@ -130,6 +176,11 @@ class FitSpec(Asked):
     delete_originals: bool = False
     seed: Seed = 0
     deadline_s: Deadline = None
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """The data sets that it needs, by name."""
+        return (self.data,)
 
 
 Spec = Annotated[RehearsalSpec | FitSpec, Field(discriminator="kind")]

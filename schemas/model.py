@@ -51,6 +51,48 @@ class Scores(Frozen):
     per_class: Fractions
 
 
+class Likeness(Frozen):
+    """How alike one class's samples are to the real ones that the generator was fitted on: learning/likeness.py.
+
+    Attributes:
+        fidelity: Share of samples that lie where real ones do; 0.95 for real samples.
+        coverage: Share of the real data that is reached as often as by real samples; 1 for many real samples.
+        drift: Distance of the distributions, in the variance of real samples; 0 for real samples.
+
+    """
+
+    fidelity: float = Field(ge=0, le=1)
+    coverage: float = Field(ge=0, le=1)
+    drift: float = Field(ge=0)
+
+
+Likenesses = Annotated[dict[ClassName, Likeness], AtMost(MAX_ENTRIES)]
+"""By class; one of which no statistics were kept, or that has fewer than two samples, is not in it."""
+
+
+class GeneratorQuality(Frozen):
+    """What a generator keeps and gives away, measured at the fit on the real data: learning/evaluation.py.
+
+    Attributes:
+        accuracy: Of a classifier trained on generated samples, on held-out real ones; None if there were none.
+        accuracy_real: The same of one trained on as many real samples.
+        distance: Of a generated sample to the nearest training sample, in standard deviations of a value.
+        distance_real: Of a training sample to the nearest other.
+        copies: Share of generated samples that are as close to a training sample as the closest 5 % of real ones.
+        copies_real: That share of real samples.
+        memorises: Whether it has many more copies than real samples.
+
+    """
+
+    accuracy: float | None = Field(None, ge=0, le=1)
+    accuracy_real: float | None = Field(None, ge=0, le=1)
+    distance: float = Field(ge=0)
+    distance_real: float = Field(ge=0)
+    copies: float = Field(ge=0, le=1)
+    copies_real: float = Field(ge=0, le=1)
+    memorises: bool = False
+
+
 class Provenance(Frozen):
     """Where a version comes from: enough to make it again."""
 

@@ -1,5 +1,6 @@
 """Names and digests: which text may name a thing. They end in routing keys, files and URLs, so they are strict."""
 
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import StringConstraints
@@ -19,6 +20,11 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=
 """sha256 of a part's bytes, in hexadecimal: the part's name."""
 
 
+def job_of(token: str) -> str:
+    """Return the id of the job that a publisher submits by this token."""
+    return f"j-{sha256(token.encode()).hexdigest()[:12]}"
+
+
 def run_of(job: str, attempt: int) -> str:
     """Return the name of one attempt at a job."""
     return f"{job}.{attempt}"
@@ -32,6 +38,11 @@ def claims_of(run: str) -> str:
 def set_of(run: str) -> str:
     """Return the owner of the samples that a job's attempt collected."""
     return f"set/{run}"
+
+
+def model_of(run: str) -> str:
+    """Return the owner of the parameters of the version that a job's attempt came to."""
+    return f"model/{run}"
 
 
 def work_of(run: str) -> str:

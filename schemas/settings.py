@@ -27,7 +27,10 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default_factory=_home, description="Folder of the embedded bus and store.")
-    bus: SecretStr | None = Field(None, description="amqp://… or unix:///path; default: in home.")
+    bus: SecretStr | None = Field(
+        None,
+        description="amqp://… (hosts of a cluster: a,b,c) or unix:///path; default: in home.",
+    )
     store: SecretStr | None = Field(
         None, description="mongodb://… or sqlite:///path; default: in home."
     )
@@ -72,11 +75,17 @@ class Settings(BaseSettings):
         description="Silence beyond a slice after which a job is asked for again.",
     )
     sweep_s: float = Field(5, gt=0, le=600, description="Between two looks at the open jobs.")
+    monitor_s: float = Field(
+        60, gt=0, le=86_400, description="Between two looks at what devices have counted."
+    )
+    report_s: float = Field(
+        300, gt=0, le=86_400, description="Between two reports of what a device has counted."
+    )
     job_deadline_s: float | None = Field(
         None, gt=0, le=MAX_S, description="Time that a job has which names no deadline of its own."
     )
     attempts: int = Field(
-        5, ge=1, le=100, description="Deliveries before a message is a dead letter."
+        5, ge=1, le=100, description="Attempts before a message is a dead letter."
     )
     retry_s: float = Field(
         1, gt=0, le=3600, description="First retry's delay; it doubles each time."

@@ -18,10 +18,10 @@ from pymongo import MongoClient
 
 from tests.servers.certificates import Certificates, issue
 from tests.servers.mongodb import MongoNode, mongodb
-from tests.servers.process import ServerMissingError, ServerProcess
-from tests.servers.rabbitmq import RabbitNode, rabbitmq
+from tests.servers.process import ServerMissingError
+from tests.servers.rabbitmq import RabbitCluster, RabbitNode, rabbitmq, rabbitmq_cluster
 
-Node = TypeVar("Node", bound=ServerProcess)
+Server = TypeVar("Server")
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +36,20 @@ def mongo_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoNode]:
     """The database server of the whole run. A test may kill it and need not start it again."""
     with _server(mongodb, tmp_path_factory.mktemp("mongodb")) as node:
         yield node
+
+
+@pytest.fixture(scope="module")
+def started_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitCluster]:
+    """Three brokers that are one, for the tests of one file: see `rabbit_cluster`."""
+    with _server(rabbitmq_cluster, tmp_path_factory.mktemp("rabbitmq-cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def rabbit_cluster(started_cluster: RabbitCluster) -> RabbitCluster:
+    """Three brokers that are one, all running. A test may kill any and need not start it again."""
+    started_cluster.start()
+    return started_cluster
 
 
 @pytest.fixture
@@ -98,10 +112,12 @@ def data_dir() -> Path:
 
 
 @contextmanager
-def _server(run: Callable[[Path], AbstractContextManager[Node]], directory: Path) -> Iterator[Node]:
+def _server(
+    run: Callable[[Path], AbstractContextManager[Server]], directory: Path
+) -> Iterator[Server]:
     try:
-        with run(directory) as node:
-            yield node
+        with run(directory) as server:
+            yield server
     except ServerMissingError as missing:
         _refuse(str(missing))
     finally:

@@ -1,58 +1,94 @@
 """Collection: shards come in, in any order and perhaps twice; the last one makes the rehearsal set.
 
 Each that comes asks for the next of its lane (workers/shards.py), under an id that follows from the attempt and the
-shard: whoever repeats an arrival repeats the request, and nobody makes a second one.
+shard. One message per shard may ask: the one that came first, whose id the gate keeps. Another message for the same
+shard asks for nothing, so what was asked for twice becomes one again here. The first one asks once more when it is
+delivered again, since its worker may have been killed before the request was out; not once the next shard is in, since
+then it was. So no lane is lost, at most one missing shard of each is on its way, and what a repeated delivery makes a
+second time ends where it is a shard behind the first.
 """
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from math import ceil
+from typing import Any
+from uuid import UUID
 
 import numpy as np
-from pydantic import BaseModel, Field
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from bus.stage import Stage
 from learning.bundle import pack
+from learning.likeness import likeness, tally
 from learning.quality import measure
+from learning.reference import ClassReference
+from learning.samples import fingerprints
 from schemas.documents import Job, RehearsalSet, SamplePart
 from schemas.flow import GenerationRequested, Order, Progress, RehearsalSetReady, SamplesLabelled
 from schemas.job import Rejections
+from schemas.limits import MAX_ENTRIES
 from schemas.message import derived_id
+from schemas.model import Likeness
 from schemas.names import set_of
 from store.base import Store, change
 from store.jobs import advance
-from workers.resources import Resources, report
+from workers.references import References
+from workers.resources import Refusal, Resources, report
 from workers.shards import Plans
 
+Arrays = Mapping[str, NDArray[Any]]
 Out = GenerationRequested | RehearsalSetReady | Progress
 
 REPORTS = 100  # of a job, at most about as many: each goes to every watcher
+FINGERPRINTS = 1024
 
 
-class Shard(BaseModel):
-    """What the gate keeps of a shard: sound, for what it has once it never gives back."""
+class Portion(BaseModel):
+    """What the gate keeps of a shard's samples of one class: sound, for what it has once it never gives back.
+
+    `contents` are fingerprints, as uint64, of the first `FINGERPRINTS` samples; `tally` is what learning/likeness.py
+    sums up, as float32, and empty where there is nothing to compare with.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     part: SamplePart
-    rejected: Rejections
     confidence: float = Field(ge=0, le=1)  # mean
     diversity: float = Field(ge=0, allow_inf_nan=False)  # mean distance to the nearest other sample
+    near_duplicates: float = Field(0, ge=0, le=1)
+    contents: bytes = Field(b"", max_length=8 * FINGERPRINTS)
+    tally: bytes = Field(b"", max_length=8192)
+
+
+class Shard(Portion):
+    """What the gate keeps of a shard: samples of the class it was to have, and `corrected` ones of others.
+
+    `left_by` is the id of the message that brought it; None: an earlier release kept none.
+    """
+
+    left_by: UUID | None = None
+    rejected: Rejections
+    corrected: tuple[Portion, ...] = ()
 
 
 def stage(resources: Resources) -> Stage[SamplesLabelled, Out]:
     """Return the collection stage."""
     store, plans = resources.store, Plans(resources.store)
+    references = References(resources.store)
 
     async def handle(job: Job, message: SamplesLabelled) -> AsyncIterator[Out]:
         order = message.order
-        shard = await _keep(store, job, message)
+        shard = await _keep(store, references, job, message)
         arrivals = await store.arrive(job.run, order.shard, shard.model_dump_json(), order.shards)
-        if order.shard + order.window < order.shards and arrivals.values is None:
+        if arrivals.values is None and await _may_ask(store, job, message, arrivals.earlier):
             yield await _next(plans, job, order)
         if arrivals.values is not None or arrivals.count % ceil(order.shards / REPORTS) == 0:
             yield report(job, "collection", arrivals.count, order.shards)
         if arrivals.values is not None:
-            yield await _collect(store, job, order.generator, arrivals.values)
+            every = await references.of_each(job.fitted)
+            yield await _collect(store, job, order.generator, arrivals.values, every)
 
     return Stage(
         "collection",
@@ -60,6 +96,17 @@ def stage(resources: Resources) -> Stage[SamplesLabelled, Out]:
         produces=(GenerationRequested, RehearsalSetReady, Progress),
         handle=resources.on_jobs("collection", handle),
     )
+
+
+async def _may_ask(store: Store, job: Job, message: SamplesLabelled, earlier: str | None) -> bool:
+    """Return whether this message is the one to ask for its lane's next shard, and may not have done so yet."""
+    following = message.order.shard + message.order.window
+    if following >= message.order.shards:
+        return False
+    if earlier is None:
+        return True
+    left_by = Shard.model_validate_json(earlier).left_by
+    return left_by in (None, message.id) and following not in await store.arrived(job.run)
 
 
 async def _next(plans: Plans, job: Job, order: Order) -> GenerationRequested:
@@ -71,37 +118,67 @@ async def _next(plans: Plans, job: Job, order: Order) -> GenerationRequested:
     )
 
 
-async def _keep(store: Store, job: Job, message: SamplesLabelled) -> Shard:
-    """Store a shard's samples and return the figures that the set is judged by."""
+async def _keep(store: Store, references: References, job: Job, message: SamplesLabelled) -> Shard:
+    """Store a shard's samples, a part for each class, and return the figures that the set is judged by."""
+    portions = []
+    for target, arrays in _by_class(message):
+        data = pack(arrays)
+        part = SamplePart(
+            target=target,
+            count=len(arrays["samples"]),
+            digest=await store.put_part(data, set_of(job.run)),
+            size_bytes=len(data),
+        )
+        known = await references.of(job.fitted.get(target, message.order.fitted), target)
+        portions.append(await asyncio.to_thread(_portion, part, arrays, known))
+    first, *corrected = portions
+    return Shard(
+        **dict(first),
+        left_by=message.id,
+        rejected=message.rejected,
+        corrected=tuple(corrected),
+    )
+
+
+def _by_class(message: SamplesLabelled) -> Iterator[tuple[str, Arrays]]:
+    """Yield the arrays of each class's samples."""
     arrays = {
         "samples": message.samples,
         "probabilities": message.probabilities,
         "confidence": message.confidence,
     }
-    data = pack(arrays)
-    part = SamplePart(
-        target=message.order.target,
-        count=len(message.samples),
-        digest=await store.put_part(data, set_of(job.run)),
-        size_bytes=len(data),
+    counts, end = message.counts or {message.order.target: len(message.samples)}, 0
+    if sum(counts.values()) != len(message.samples):
+        raise ValueError(f"counts: {counts} do not add up to {len(message.samples)} samples")
+    for target, count in counts.items():
+        start, end = end, end + count
+        yield target, {name: array[start:end] for name, array in arrays.items()}
+
+
+def _portion(part: SamplePart, arrays: Arrays, known: ClassReference | None) -> Portion:
+    if not part.count:
+        return Portion(part=part, confidence=0, diversity=0)
+    samples, confidence = arrays["samples"], arrays["confidence"]
+    quality = measure(samples, np.zeros(part.count, np.int64), confidence)
+    return Portion(
+        part=part,
+        confidence=float(confidence.mean()),
+        diversity=quality.diversity,
+        near_duplicates=quality.near_duplicates,
+        contents=fingerprints(samples[:FINGERPRINTS]).astype("<u8").tobytes(),
+        tally=tally(samples, known).astype("<f4").tobytes() if known else b"",
     )
-    confidence, diversity = await asyncio.to_thread(_figures, message)
-    return Shard(part=part, rejected=message.rejected, confidence=confidence, diversity=diversity)
-
-
-def _figures(message: SamplesLabelled) -> tuple[float, float]:
-    if not len(message.samples):
-        return 0.0, 0.0
-    labels = np.zeros(len(message.samples), np.int64)
-    quality = measure(message.samples, labels, message.confidence)
-    return float(message.confidence.mean()), quality.diversity
 
 
 async def _collect(
-    store: Store, job: Job, generator: str, values: Sequence[str]
+    store: Store,
+    job: Job,
+    generator: str,
+    values: Sequence[str],
+    known: Mapping[str, ClassReference],
 ) -> RehearsalSetReady:
     """Store the set and return the news of it, under an id of its own: any arrival may be the last."""
-    collected, rejected = await asyncio.to_thread(_set_of, job, generator, values)
+    collected, rejected = await asyncio.to_thread(_set_of, job, generator, values, known)
     await store.insert(collected)
     await change(store, Job, job.id, lambda now: now.model_copy(update={"rejected": rejected}))
     await advance(store, job, "reviewing")
@@ -111,36 +188,85 @@ async def _collect(
         counts=collected.counts,
         mean_confidence=collected.mean_confidence,
         balance=collected.balance,
+        likeness=collected.likeness,
     )
 
 
-def _set_of(job: Job, generator: str, values: Sequence[str]) -> tuple[RehearsalSet, dict[str, int]]:
+def _set_of(
+    job: Job, generator: str, values: Sequence[str], known: Mapping[str, ClassReference]
+) -> tuple[RehearsalSet, dict[str, int]]:
     """Return the set that the gate's values describe, and how many samples were rejected for each reason."""
     shards = [Shard.model_validate_json(value) for value in values]
-    by_class: defaultdict[str, list[Shard]] = defaultdict(list)
-    for shard in shards:
-        by_class[shard.part.target].append(shard)
-    counts = {name: sum(each.part.count for each in by_class[name]) for name in job.fitted}
+    portions = [portion for shard in shards for portion in (shard, *shard.corrected)]
+    if len(portions) > MAX_ENTRIES:
+        raise Refusal(
+            f"labels: {len(portions)} parts, at most {MAX_ENTRIES}; ask for fewer samples"
+        )
+    by_class: defaultdict[str, list[Portion]] = defaultdict(list)
+    for portion in portions:
+        by_class[portion.part.target].append(portion)
+    own = {name: by_class[name] for name in job.fitted}
+    counts = {name: _count(each) for name, each in own.items()}
     collected = RehearsalSet(
         id=job.run,
         job=job.id,
         model=job.model,
         generator=generator,
         fitted=tuple(dict.fromkeys(job.fitted.values())),
-        parts=tuple(shard.part for shard in shards),
+        parts=tuple(portion.part for portion in portions),
         counts=counts,
-        mean_confidence={name: min(1.0, _mean(by_class[name], "confidence")) for name in counts},
+        mean_confidence={name: min(1.0, _mean(each, "confidence")) for name, each in own.items()},
         balance=min(counts.values()) / max(1, *counts.values()),
-        distances={name: _mean(by_class[name], "diversity") for name in counts},
+        distances={name: _mean(each, "diversity") for name, each in own.items()},
+        near_duplicates={
+            name: min(1.0, _mean(each, "near_duplicates")) for name, each in own.items()
+        },
+        duplicates={name: _duplicates(each) for name, each in own.items()},
+        corrected=_corrected(shards),
+        likeness=_likeness(by_class, known),
     )
     return collected, _rejected(shards)
 
 
-def _mean(shards: Sequence[Shard], figure: str) -> float:
-    """Return a figure's mean over the samples of shards."""
-    total = sum(shard.part.count for shard in shards)
-    weighted = sum(getattr(shard, figure) * shard.part.count for shard in shards)
+def _count(portions: Sequence[Portion]) -> int:
+    return sum(portion.part.count for portion in portions)
+
+
+def _mean(portions: Sequence[Portion], figure: str) -> float:
+    """Return a figure's mean over the samples of portions."""
+    total = _count(portions)
+    weighted = sum(getattr(portion, figure) * portion.part.count for portion in portions)
     return weighted / total if total else 0.0
+
+
+def _duplicates(portions: Sequence[Portion]) -> float:
+    """Return the share of samples that are equal to an earlier one of their class."""
+    found = np.frombuffer(b"".join(portion.contents for portion in portions), "<u8")
+    return 1 - len(np.unique(found)) / len(found) if len(found) else 0.0
+
+
+def _corrected(shards: Sequence[Shard]) -> dict[str, int]:
+    """Return how many samples of each class were made for another; classes without any are left out."""
+    parts = [portion.part for shard in shards for portion in shard.corrected]
+    total: Counter[str] = Counter()
+    for part in parts:
+        total[part.target] += part.count
+    return dict(total)
+
+
+def _likeness(
+    by_class: Mapping[str, Sequence[Portion]], known: Mapping[str, ClassReference]
+) -> dict[str, Likeness]:
+    """Return how alike each class is to the real one, where that is known."""
+    found = {}
+    for name, reference in known.items():
+        tallies = [np.frombuffer(each.tally, "<f4") for each in by_class[name] if each.tally]
+        figures = (
+            likeness(np.sum(tallies, axis=0, dtype=np.float64), reference) if tallies else None
+        )
+        if figures is not None:
+            found[name] = Likeness.model_validate(vars(figures))
+    return found
 
 
 def _rejected(shards: Sequence[Shard]) -> dict[str, int]:

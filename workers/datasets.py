@@ -1,13 +1,16 @@
-"""Real data out of the store, as arrays."""
+"""Real data out of the store, as arrays.
+
+A job names its data sets, and planning pins what they hold: whoever reads one later reads the same or refuses.
+"""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning.bundle import unpack
-from schemas.documents import Dataset, SamplePart
+from schemas.documents import Dataset, Job, SamplePart
 from store.base import Store
 from workers.resources import Refusal
 
@@ -25,9 +28,23 @@ async def read_parts(
     return np.concatenate(arrays), np.repeat(counts, [len(each) for each in arrays])
 
 
-async def read_dataset(
-    store: Store, name: str, classes: Sequence[str], split: Literal["train", "test"] = "train"
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return a split's samples of these classes; see `read_parts`."""
+async def pin(store: Store, job: Job) -> dict[str, str]:
+    """Return what each of the job's data sets holds, as its fingerprint; NotFound if one is not there."""
+    return {name: (await store.get(Dataset, name)).fingerprint for name in job.spec.data_sets}
+
+
+async def pinned(store: Store, job: Job, name: str) -> Dataset:
+    """Return a data set of the job's, which has to be what it was when the job was planned.
+
+    Raises:
+        NotFound: It was deleted.
+        Refusal: Other data has its name now.
+
+    """
     dataset = await store.get(Dataset, name)
-    return await read_parts(store, getattr(dataset, split), classes)
+    if job.data.get(name, dataset.fingerprint) != dataset.fingerprint:
+        raise Refusal(
+            f"{name}: other data was added under this name since the job was planned; "
+            f"`rdg job retry {job.id}` begins anew with it"
+        )
+    return dataset

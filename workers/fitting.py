@@ -1,22 +1,33 @@
-"""Fitting: a generator learns a task from its real data, in slices, and is stored."""
+"""Fitting: a generator learns a task from its real data, in slices, and is stored.
+
+While the data is still there, what sets will be compared with is kept beside it, and the generator is evaluated.
+"""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from bus.stage import Stage
 from learning import generators
 from learning.bundle import pack
-from learning.generators.base import Arrays, Fit, Task
-from schemas.documents import Dataset, Fitted, Job
+from learning.evaluation import Evaluation, evaluate
+from learning.generators.base import Arrays, Fit, Order, Task
+from learning.reference import Reference
+from schemas.documents import Dataset, Fitted, Job, SamplePart
 from schemas.flow import FittingRequested, GeneratorFitted, Progress
 from schemas.job import FitSpec
+from schemas.model import GeneratorQuality, PartRef
+from store.base import Store
 from store.errors import NotFound
-from workers.datasets import read_parts
+from workers.datasets import pinned, read_parts
 from workers.planning import fitted_id
 from workers.resources import Refusal, Resources, report
 from workers.slices import Superseded, leave, repeated, take
 
 Out = FittingRequested | GeneratorFitted | Progress
+
+log = logging.getLogger("rdg.worker")
 
 
 def stage(resources: Resources) -> Stage[FittingRequested, Out]:
@@ -31,13 +42,15 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
             pass
         try:
             checkpoint = await take(store, job, message)
-            dataset, classes = await _source(resources, job)
-            fit = await _slice(resources, job, message.generator, dataset, classes, checkpoint)
+            material = await _material(store, job)
+            fit = await _slice(resources, job, message.generator, material.task, checkpoint)
             if fit.progress < 1:
                 yield await leave(store, job, message, fit.state)
-            else:
-                yield await _keep(resources, job, message.generator, dataset, classes, fit)
-            yield report(job, "fitting", fit.progress * 100, 100)
+                yield report(job, "fitting", fit.progress * 100, 100)
+                return
+            fitted = await _keep(store, job, message.generator, material, fit)
+            yield GeneratorFitted(job=job.id, fitted=fitted.id)
+            yield report(job, "fitting", 100, 100, _told(fitted.quality))
         except Superseded:
             for again in repeated(job, message):
                 yield again
@@ -52,29 +65,36 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
     )
 
 
-async def _source(resources: Resources, job: Job) -> tuple[Dataset, tuple[str, ...]]:
-    """Return the data set to fit on, and which of its classes."""
+@dataclass(frozen=True)
+class _Material:
+    """The data that a job fits its generator on: of a data set, some classes."""
+
+    dataset: Dataset
+    classes: tuple[str, ...]
+    task: Task
+
+
+async def _material(store: Store, job: Job) -> _Material:
     spec = job.spec
     name, classes = (
         (spec.data, spec.classes)
         if isinstance(spec, FitSpec)
         else (spec.new_data, spec.new_classes)
     )
-    dataset = await resources.store.get(Dataset, name)
-    return dataset, classes or dataset.classes
+    dataset = await pinned(store, job, name)
+    classes = classes or dataset.classes
+    return _Material(dataset, classes, await _task(store, dataset.train, classes))
+
+
+async def _task(store: Store, parts: Sequence[SamplePart], classes: Sequence[str]) -> Task:
+    samples, labels = await read_parts(store, parts, classes)
+    return Task(samples, labels, len(classes))
 
 
 async def _slice(
-    resources: Resources,
-    job: Job,
-    name: str,
-    dataset: Dataset,
-    classes: Sequence[str],
-    checkpoint: Arrays | None,
+    resources: Resources, job: Job, name: str, task: Task, checkpoint: Arrays | None
 ) -> Fit:
     generator = generators.load(name)
-    samples, labels = await read_parts(resources.store, dataset.train, classes)
-    task = Task(samples, labels, len(classes))
     try:
         return await asyncio.to_thread(
             generator.fit, task, job.spec.options, job.spec.seed, checkpoint, resources.due()
@@ -83,11 +103,11 @@ async def _slice(
         raise Refusal(f"fitting {generator.name}: {error}") from error
 
 
-async def _keep(
-    resources: Resources, job: Job, name: str, dataset: Dataset, classes: Sequence[str], fit: Fit
-) -> GeneratorFitted:
+async def _keep(store: Store, job: Job, name: str, material: _Material, fit: Fit) -> Fitted:
+    """Store the generator and what is measured of it and of its data."""
+    key, dataset = fitted_id(job), material.dataset
     state = pack(fit.state)
-    key = fitted_id(job)
+    quality = await _quality(store, job, name, material, fit)
     fitted = Fitted(
         id=key,
         model=job.model,
@@ -96,12 +116,62 @@ async def _keep(
         data=dataset.id,
         shape=dataset.shape,
         dtype=dataset.dtype,
-        classes=tuple(classes),
+        classes=material.classes,
         options=job.spec.options,
         seed=job.spec.seed,
         data_digests=dataset.digests,
-        digest=await resources.store.put_part(state, f"fitted/{key}"),
+        digest=await store.put_part(state, f"fitted/{key}"),
         size_bytes=len(state),
+        reference=await _reference(store, material.task, f"fitted/{key}"),
+        quality=quality,
     )
-    await resources.store.insert(fitted)
-    return GeneratorFitted(job=job.id, fitted=key)
+    await store.insert(fitted)
+    return fitted
+
+
+async def _reference(store: Store, task: Task, owner: str) -> PartRef:
+    reference = await asyncio.to_thread(Reference.of, task)
+    data = pack(reference.arrays())
+    digest = await store.put_part(data, owner)
+    return PartRef(name="reference", digest=digest, size_bytes=len(data))
+
+
+async def _quality(
+    store: Store, job: Job, name: str, material: _Material, fit: Fit
+) -> GeneratorQuality | None:
+    """Return the figures of the fit; None for a search. Held out is the test split, where there is one."""
+    test, classes = material.dataset.test, material.classes
+    is_held_out = any(part.target in classes and part.count for part in test)
+    held_out = await _task(store, test, classes) if is_held_out else None
+    order = Order(fit.state, 0, 1, job.spec.seed, job.spec.options)
+    try:
+        found = await asyncio.to_thread(
+            evaluate, generators.load(name), order, material.task, held_out
+        )
+    except ValueError as error:
+        raise Refusal(f"sampling from {name} once it was fitted: {error}") from error
+    if found and found.memorises:
+        log.warning("generator %s of job %s memorises its data: %s", name, job.id, found.closeness)
+    return _described(found) if found else None
+
+
+def _described(found: Evaluation) -> GeneratorQuality:
+    return GeneratorQuality(
+        accuracy=found.accuracy,
+        accuracy_real=found.accuracy_real,
+        memorises=found.memorises,
+        **vars(found.closeness),
+    )
+
+
+def _told(quality: GeneratorQuality | None) -> str:
+    """Return a generator's figures in words; nothing if it was not evaluated."""
+    if quality is None:
+        return ""
+    words = []
+    if quality.accuracy is not None and quality.accuracy_real is not None:
+        words.append(f"teaches {quality.accuracy:.1%} (real samples {quality.accuracy_real:.1%})")
+    words.append(f"{quality.copies:.0%} copies (real samples {quality.copies_real:.0%})")
+    if quality.memorises:
+        words.append("it memorises its data")
+    return ", ".join(words)

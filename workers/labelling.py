@@ -1,12 +1,14 @@
-"""Labelling and filtering: which samples of a shard are kept, and why the others are not."""
+"""Labelling and filtering: which samples of a shard are kept, as what, and why the others are not."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bus.stage import Stage
-from learning.selection import select
+from learning.labels import correct
+from learning.selection import Criteria, select
 from schemas.documents import Job
 from schemas.flow import Progress, SamplesLabelled, SamplesPredicted
 from workers.resources import Resources
@@ -29,30 +31,57 @@ def stage(resources: Resources) -> Stage[SamplesPredicted, Out]:
 
 
 def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
-    """Keep what the model takes for the target with enough confidence; see learning/selection.py.
+    """Keep what meets the filter, class by class; see learning/labels.py and learning/selection.py.
 
-    The label is the generator's class: the model confirms it, or the sample goes. A class that the model does not
-    know yet cannot be confirmed and counts as certain, as stored originals do.
+    The model has to confirm the class, or the sample goes. A class that the model does not know yet cannot be
+    confirmed and counts as certain, as stored originals do.
     """
-    order, classes = message.order, message.classes
-    target = classes.index(order.target) if order.target in classes else None
+    order, asked = message.order, job.rehearsal.filter
+    target = message.classes.index(order.target) if order.target in message.classes else None
+    labels = None if target is None else _labels(job, message, target)
     selection = select(
-        message.probabilities,
-        target,
         message.samples,
-        order.count,
-        job.rehearsal.filter.min_confidence,
-        message.trusted,
+        message.probabilities,
+        None if message.trusted else labels,
+        Criteria(order.count, asked.min_confidence, asked.min_distance),
     )
-    probabilities = message.probabilities[selection.kept]
-    confidence = (
-        np.ones(len(probabilities), np.float32) if target is None else probabilities[:, target]
-    )
+    kept = selection.kept
+    if target is None or labels is None:
+        confidence, counts = np.ones(len(kept), np.float32), {order.target: len(kept)}
+    else:
+        kept = _by_class(kept, labels, target)
+        confidence = message.probabilities[kept, labels[kept]]
+        counts = _counts(labels[kept], message.classes, target)
     return SamplesLabelled(
         job=job.id,
         order=order,
-        samples=message.samples[selection.kept],
-        probabilities=probabilities,
-        confidence=np.ascontiguousarray(confidence),
+        samples=message.samples[kept],
+        probabilities=message.probabilities[kept],
+        confidence=confidence,
         rejected={str(reason): count for reason, count in selection.rejected.items()},
+        counts=counts,
     )
+
+
+def _labels(job: Job, message: SamplesPredicted, target: int) -> NDArray[np.int64]:
+    """Return each sample's class as a position in the model's, (n,): the target, unless the model corrects it.
+
+    It is corrected only to a class that the job rehearses: of any other the few that come about would be all.
+    """
+    asked = job.rehearsal.labels
+    if asked.kind != "corrected" or message.trusted:
+        return np.full(len(message.samples), target, np.int64)
+    rehearsed = [label for label, name in enumerate(message.classes) if name in job.fitted]
+    return correct(message.probabilities, target, rehearsed, asked.min_correction)
+
+
+def _by_class(kept: NDArray[np.int64], labels: NDArray[np.int64], target: int) -> NDArray[np.int64]:
+    """Return the indices such that each class lies together, the target first."""
+    own = labels[kept]
+    return kept[np.lexsort((own, own != target))]
+
+
+def _counts(labels: NDArray[np.int64], classes: tuple[str, ...], target: int) -> dict[str, int]:
+    """Return how many samples there are of the target and of each other class, as they lie."""
+    others = [int(label) for label in np.unique(labels) if label != target]
+    return {classes[label]: int(np.sum(labels == label)) for label in (target, *others)}

@@ -1,17 +1,27 @@
 """What remains when a job is over: looked for once more when no handler can be at it any longer.
 
 Whoever ends a job removes what only the job needed, and so does each message of it that comes by later. What neither
-sees is what a worker keeps for it afterwards and is killed before it can say so.
+sees is what a worker keeps for it afterwards and is killed before it can say so: fitted states and parameters that no
+document came to name, and uploads that were never done.
 """
+
+from datetime import UTC, datetime, timedelta
 
 from bus.bus import Bus
 from schemas.documents import Fitted, Job, Model, ModelVersion
-from schemas.names import run_of
+from schemas.names import model_of, run_of
 from store.base import Store, change
 from store.errors import NotFound
 from store.jobs import clean_run
 from workers.planning import fitted_id
 from workers.releasing import release_of
+
+UPLOAD = timedelta(days=1)  # far longer than any takes, whatever the clocks of two machines say
+
+
+async def clear_uploads(store: Store) -> None:
+    """Remove what processes uploaded in part before they were killed."""
+    await store.drop_unfinished(datetime.now(UTC) - UPLOAD)
 
 
 async def clear(store: Store, bus: Bus, job: Job) -> None:
@@ -20,6 +30,7 @@ async def clear(store: Store, bus: Bus, job: Job) -> None:
         has_result = attempt == job.attempt and job.state == "completed"
         await clean_run(store, run_of(job.id, attempt), keeps_set=has_result)
         await _drop_unfinished_fit(store, job.model_copy(update={"attempt": attempt}))
+        await _drop_unnamed_parameters(store, run_of(job.id, attempt))
     await _publish_newest(store, bus, job)
     await change(store, Job, job.id, lambda now: _cleared(now, job.attempt))
 
@@ -34,6 +45,12 @@ async def _drop_unfinished_fit(store: Store, job: Job) -> None:
         await store.get(Fitted, fitted_id(job))
     except NotFound:
         await store.drop_parts(f"fitted/{fitted_id(job)}")
+
+
+async def _drop_unnamed_parameters(store: Store, run: str) -> None:
+    """Remove the parameters of a version that was never recorded."""
+    if not await store.find(ModelVersion, run=run, limit=1):
+        await store.drop_parts(model_of(run))
 
 
 async def _publish_newest(store: Store, bus: Bus, job: Job) -> None:

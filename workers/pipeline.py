@@ -28,7 +28,7 @@ PIPELINE = (
     "review",  #     RehearsalSetReady | ReviewDecided         -> ReviewDecided | TrainingRequested
     "training",  #   TrainingRequested                         -> ModelTrained | TrainingRequested
     "releasing",  #  ModelTrained                              -> ModelReleased
-    "fleet",  #      DeviceReported                            -> (the store)
+    "fleet",  #      DeviceReported                            -> (the store, where workers/monitor.py looks)
 )
 
 

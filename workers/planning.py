@@ -2,7 +2,7 @@
 
 At most `active_jobs` jobs are under way; one more waits here for its turn, in the queue that it was submitted to, which
 in the end refuses more (Busy). A request for a job that is under way asks again for what has not arrived, in case it
-was lost.
+was lost. What the job's data sets hold is pinned here (workers/datasets.py).
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from schemas.message import derived_id
 from store.base import Store
 from store.errors import NotFound
 from store.jobs import advance, finish
+from workers.datasets import pin
 from workers.resources import Refusal, Resources, report
 from workers.shards import Plan, chosen_fits, unarrived
 
@@ -44,6 +45,7 @@ def stage(resources: Resources) -> Stage[In, Out]:
     async def handle(job: Job, message: In) -> AsyncIterator[Out]:
         if job.state == "submitted":
             await _turn(resources)
+            job = job.model_copy(update={"data": await pin(store, job)})
         if isinstance(job.spec, FitSpec):
             steps = _plan_fit(store, job, job.spec, isinstance(message, GeneratorFitted))
         elif isinstance(message, RehearsalRequested):
@@ -82,7 +84,7 @@ async def _under_way(store: Store) -> int:
 
 async def _plan_fit(store: Store, job: Job, spec: FitSpec, is_fitted: bool) -> AsyncIterator[Out]:
     if not is_fitted:
-        job = await advance(store, job, "fitting")
+        job = await advance(store, job, "fitting", data=job.data)
         yield FittingRequested(job=job.id, generator=spec.generator)
         yield report(job, "planning")
         return
@@ -112,7 +114,7 @@ async def _plan(
     store = resources.store
     base = await _base(store, spec) if job.state == "submitted" else job.base
     if spec.generator and spec.fit_new:
-        job = await advance(store, job, "fitting", base=base)
+        job = await advance(store, job, "fitting", base=base, data=job.data)
         yield FittingRequested(job=job.id, generator=spec.generator)
         yield report(job, "planning")
     else:
@@ -137,14 +139,14 @@ async def _generate(
     store = resources.store
     earlier = await _to_rehearse(store, job, spec)
     if not earlier:
-        job = await advance(store, job, "training", base=job.base)
+        job = await advance(store, job, "training", base=job.base, data=job.data)
         yield first_slice(job)
         yield report(job, "planning")
         return
     fits = await _fits(store, job, spec, earlier)
     plan = Plan.of(spec, fits)
     fitted = {name: fit.id for name, fit in fits.items()}
-    job = await advance(store, job, "generating", fitted=fitted, base=job.base)
+    job = await advance(store, job, "generating", fitted=fitted, base=job.base, data=job.data)
     arrived = await store.arrived(job.run)
     for shard in unarrived(plan.shards, resources.window, arrived):
         # The id is new with each request: one for what was lost is not taken for a repeat on the way.

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from bus.bus import Bus
 from bus.connect import connect
 from bus.desk import attend
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, Misconfigured
 from bus.local import serve
 from bus.memory import MemoryTransport
 from bus.seal import read_seal
@@ -38,13 +38,14 @@ from schemas.documents import Model, ModelVersion
 from schemas.settings import Settings
 from store.base import Store, each
 from store.connect import open_store
-from store.errors import StoreUnavailable
+from store.errors import Damaged, NotFound, StoreUnavailable
 from workers.accounts import accounting
 from workers.endpoints import serving
 from workers.health import Attendance, Health
+from workers.monitor import Monitors
 from workers.pipeline import described, installed, load_all
 from workers.releasing import release_of
-from workers.resources import Resources
+from workers.resources import Refusal, Resources
 from workers.watchdog import Watchdog
 from workers.whereabouts import ask_for_all
 
@@ -70,7 +71,7 @@ async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -
 
     Raises:
         ValueError: There is no such stage or generator.
-        BusUnavailable, StoreUnavailable: Their URL is not one that waiting helps, or a consumer stayed away.
+        BusUnavailable, StoreUnavailable: What waiting does not help, or a consumer stayed away.
 
     """
     everything = await asyncio.to_thread(described, installed(), generators.installed())
@@ -92,7 +93,13 @@ async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -
                 stop,
                 health.waits,
             ) as transport,
-            attending(transport, store, settings, wanted, health) as subscriptions,
+            # A broker that answers may still not do it: of its nodes too few may be there to keep a queue.
+            patiently(
+                bus_url,
+                lambda: attending(transport, store, settings, wanted, health),
+                stop,
+                health.waits,
+            ) as subscriptions,
         ):
             ready = " ".join(wanted), len(subscriptions), address
             log.info("ready: %s (%d queues), health at %s", *ready)
@@ -111,7 +118,8 @@ async def patiently(
 ) -> AsyncIterator[Opened]:
     """Open what a server at `url` serves as soon as it does, with growing pauses; `say` each time what is wrong.
 
-    Only a server is waited for: a file that cannot be opened or an unknown scheme is an error at once.
+    Only a server is waited for: a file that cannot be opened, an unknown scheme, or a queue that exists with other
+    limits is an error at once.
 
     Raises:
         Stopped: `stop` was set before it could be opened.
@@ -124,7 +132,7 @@ async def patiently(
                 opened = await stack.enter_async_context(open_once())
                 break
             except (BusUnavailable, StoreUnavailable) as error:
-                if urlsplit(url).scheme not in SERVED:
+                if isinstance(error, Misconfigured) or urlsplit(url).scheme not in SERVED:
                     raise
                 say(str(error))
             await _pause(pause_s * random.uniform(0.5, 1), stop)  # noqa: S311  not all come at once
@@ -193,6 +201,8 @@ async def attending(
             if any(stage.name == "planning" for stage in stages):
                 watchdog = _watchdog(bus, resources, everything, settings)
                 group.create_task(watchdog.run(settings.sweep_s), name="watchdog")
+            if any(stage.name == "fleet" for stage in stages):
+                group.create_task(Monitors(bus, store).run(settings.monitor_s), name="monitors")
             yield subscriptions
 
 
@@ -219,9 +229,25 @@ async def resume(bus: Bus, store: Store) -> None:
     """Put back what a bus in memory has forgotten: the newest releases, and where the open jobs stand."""
     async for model in each(store, Model):
         if model.released is not None:
-            version = await store.get(ModelVersion, f"{model.id}@{model.released}")
-            await bus.publish(await release_of(store, version))
+            await _publish_newest(bus, store, model)
     await ask_for_all(store, bus)
+
+
+async def _publish_newest(bus: Bus, store: Store, model: Model) -> None:
+    """Publish a model's newest release; leave it out if it is damaged, so that all others are served."""
+    newest = f"{model.id}@{model.released}"
+    try:
+        release = await release_of(store, await store.get(ModelVersion, newest))
+    except (Damaged, NotFound, Refusal) as error:
+        log.error(
+            "%s is not on the release log, and no device can join with it: %s; restore it from a backup,"
+            " or release another version of %s",
+            newest,
+            error,
+            model.id,
+        )
+        return
+    await bus.publish(release)
 
 
 async def _bus(transport: Transport, store: Store, settings: Settings) -> Bus:

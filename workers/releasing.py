@@ -7,8 +7,10 @@ from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion, Rehears
 from schemas.flow import ModelReleased, ModelTrained, Progress
 from schemas.job import Gates, RehearsalSpec
 from schemas.model import Manifest, Provenance
+from schemas.names import model_of
 from store.base import Store, change
 from store.jobs import finish
+from workers.datasets import pinned
 from workers.resources import Refusal, Resources, code_version, report
 
 Out = ModelReleased | Progress
@@ -80,8 +82,11 @@ async def _record(
     kept = await store.find(ModelVersion, run=job.run, limit=1)
     if kept:
         return kept[0]
-    dataset = await store.get(Dataset, spec.new_data)
+    dataset = await pinned(store, job, spec.new_data)
     provenance = await _provenance(store, job, spec, dataset)
+    # Before there is a version: if there never is one, workers/leftovers.py ends these claims.
+    for part in trained.parts:
+        await store.put_part(await store.get_part(part.digest), model_of(job.run))
     number = newest[0].number if newest else 0
     while True:
         number += 1
@@ -101,17 +106,12 @@ async def _record(
             provenance=provenance,
             status="candidate",
         )
-        for part in trained.parts:
-            await store.put_part(await store.get_part(part.digest), f"model/{version.id}")
         if await store.insert(version):
             return version
         # Of two replicas with this candidate, both meet at the first number that was free for either.
         there = await store.get(ModelVersion, version.id)
         if there.run == job.run:
             return there
-        foreign = {part.digest for part in trained.parts} - {part.digest for part in there.parts}
-        if foreign:
-            await store.drop_parts(f"model/{version.id}", *foreign)
 
 
 async def _provenance(store: Store, job: Job, spec: RehearsalSpec, dataset: Dataset) -> Provenance:

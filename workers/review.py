@@ -6,6 +6,7 @@ from bus.stage import Stage
 from schemas.documents import Job
 from schemas.flow import Progress, RehearsalSetReady, ReviewDecided, TrainingRequested
 from schemas.job import Review
+from schemas.model import Likeness
 from schemas.names import set_of
 from store.base import Store
 from store.jobs import advance, decide, finish
@@ -55,9 +56,29 @@ def _judge(review: Review, ready: RehearsalSetReady) -> ReviewDecided:
     ]
     if ready.balance < review.min_balance:
         reasons.append(f"balance {ready.balance:.2f} is under {review.min_balance}")
+    for name in ready.counts:
+        reasons += [f"{name}: {reason}" for reason in _unlike(review, ready.likeness.get(name))]
     return ReviewDecided(
         job=ready.job, approved=not reasons, reviewer="policy", reason="; ".join(reasons)[:1024]
     )
+
+
+def _unlike(review: Review, likeness: Likeness | None) -> list[str]:
+    """Return how one class is less like its real data than the review asks for."""
+    if likeness is None:
+        asks = review.min_fidelity or review.min_coverage or review.max_drift is not None
+        return ["nothing is known of its likeness to the real data"] if asks else []
+    reasons = [
+        f"{figure} {value:.2f} is under {least}"
+        for figure, value, least in (
+            ("fidelity", likeness.fidelity, review.min_fidelity),
+            ("coverage", likeness.coverage, review.min_coverage),
+        )
+        if value < least
+    ]
+    if review.max_drift is not None and likeness.drift > review.max_drift:
+        reasons.append(f"drift {likeness.drift:.2f} is over {review.max_drift}")
+    return reasons
 
 
 async def _carry_out(store: Store, job: Job, decision: ReviewDecided) -> Job:

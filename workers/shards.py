@@ -1,9 +1,9 @@
 """The shards of a job: what each is, and which are on their way.
 
 A job has `window` lanes. Lane r makes the shards r, r + window, r + 2 window and so on, one after the other: planning
-asks for the first of each, and the arrival of one at collection asks for the next. So at most `window` shards of a job
-are on their way, however many it has, and jobs take turns. Who makes a shard, when, and beside how many others,
-changes nothing in it: its order follows from the job and its number.
+asks for the first of each, and the arrival of one at collection asks for the next, once however often it comes. So at
+most `window` shards of a job are on their way, however many it has, and jobs take turns. Who makes a shard, when, and
+beside how many others, changes nothing in it: its order follows from the job and its number.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from learning import generators
 from learning.architecture import default
 from learning.bundle import pack
 from learning.inference import predict
+from learning.labels import soften
 from learning.metrics import accuracy_per_class
 from learning.problem import Examples, Options, Problem, validation_split
 from schemas.documents import Dataset, Job, ModelVersion, RehearsalSet
@@ -22,7 +23,7 @@ from schemas.model import PartRef, Scores
 from schemas.names import work_of
 from store.base import Store
 from store.jobs import advance
-from workers.datasets import read_dataset, read_parts
+from workers.datasets import pinned, read_parts
 from workers.models import LoadedModel, load_model
 from workers.resources import Refusal, Resources, report
 from workers.slices import Superseded, leave, repeated, take
@@ -96,7 +97,7 @@ def _slice(lesson: Lesson, checkpoint: Weights | None, due: Callable[[], bool]) 
 
 async def _prepare(store: Store, job: Job) -> Lesson:
     spec = job.rehearsal
-    dataset = await store.get(Dataset, spec.new_data)
+    dataset = await pinned(store, job, spec.new_data)
     base = None if job.base is None else await load_model(store, job.model, job.base)
     if base:
         _check_fits(dataset, base.version)
@@ -155,12 +156,18 @@ async def _rehearsal_examples(store: Store, job: Job, classes: tuple[str, ...]) 
     """Return the job's rehearsal set; None for plain training."""
     if not job.fitted:
         return None
-    parts = (await store.get(RehearsalSet, job.run)).parts
+    parts, asked = (await store.get(RehearsalSet, job.run)).parts, job.rehearsal
     samples, labels = await read_parts(store, parts, classes)
-    teacher = None
-    if job.rehearsal.training.distillation and job.base is not None:
-        teacher, _ = await read_parts(store, parts, classes, "probabilities")
-    return Examples(samples, labels, teacher)
+    rehearsed = Examples(samples, labels)
+    is_soft = asked.labels.kind == "soft"
+    if job.base is None or not (is_soft or asked.training.distillation):
+        return rehearsed
+    answers, _ = await read_parts(store, parts, classes, "probabilities")
+    return replace(
+        rehearsed,
+        teacher=answers if asked.training.distillation else None,
+        soft=soften(answers, labels, len(classes), asked.labels.soft_weight) if is_soft else None,
+    )
 
 
 def _options(spec: RehearsalSpec, problem: Problem) -> Options:
@@ -171,10 +178,14 @@ def _options(spec: RehearsalSpec, problem: Problem) -> Options:
             epochs=asked.epochs,
             batch_size=asked.batch_size,
             lr=asked.lr,
+            schedule=asked.schedule,
+            augmentation=asked.augmentation,
+            replay_ratio=asked.replay_ratio,
             new_loss=loss,
             distillation=asked.distillation,
             validation=asked.validation,
             patience=asked.patience,
+            calibration=asked.calibration,
         )
     except ValueError as error:
         raise Refusal(f"training: {error}") from error
@@ -217,8 +228,9 @@ async def _held_out(
 ) -> tuple[str, NDArray[Any], NDArray[np.int64]]:
     """Return what to score on: the probe's test split, or what training held out."""
     if job.rehearsal.probe:
-        samples, labels = await read_dataset(store, job.rehearsal.probe, lesson.classes, "test")
-        return job.rehearsal.probe, samples, labels
+        probe = await pinned(store, job, job.rehearsal.probe)
+        samples, labels = await read_parts(store, probe.test, lesson.classes)
+        return probe.id, samples, labels
     problem = lesson.problem
     split = validation_split(problem, lesson.options, lesson.seed)
     new = problem.new.take(split.validation_new)

@@ -39,7 +39,7 @@ from schemas.flow import (
 from schemas.message import JobMessage, Message
 from store.base import each
 from store.errors import StoreError, StoreUnavailable
-from workers.leftovers import clear
+from workers.leftovers import clear, clear_uploads
 from workers.planning import UNDER_WAY
 from workers.resources import Resources, fail
 from workers.whereabouts import STAGE, ask_again, waits_for_person
@@ -209,7 +209,8 @@ class Watchdog:
             self._letters[queue] = Letters(status.dead, reasons)
 
     async def _clear(self) -> None:
-        """Clear up after the jobs that ended so long ago that nobody can be at them."""
+        """Clear up after the jobs that ended so long ago that nobody can be at them, and after what was never done."""
+        await clear_uploads(self.resources.store)
         now, before, self._ended = self.clock(), self._ended, {}
         async for job in each(self.resources.store, Job, leftovers="possible"):
             since = self._ended[job.run] = before.get(job.run, now)

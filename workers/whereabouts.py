@@ -147,6 +147,7 @@ def _review(kept: RehearsalSet) -> RehearsalSetReady | ReviewDecided:
             counts=kept.counts,
             mean_confidence=kept.mean_confidence,
             balance=kept.balance,
+            likeness=kept.likeness,
         )
     return ReviewDecided(
         job=kept.job,

@@ -46,7 +46,7 @@ async def show(
 ) -> None:
     """Show one dead letter: its headers, the traceback, and what its body holds."""
     async with session.connections() as (_, bus):
-        detail = await dead_letters.show(bus, Choice(queue, (message,)))
+        detail = await dead_letters.show(bus, message, queue)
     body = {f"body {name}": value for name, value in (detail.body or {}).items()}
     lines = {**described(detail.letter, COLUMNS), **detail.headers, **body}
     print_one(detail, {**lines, "unreadable": detail.problem}, session.format)

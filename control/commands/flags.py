@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from typer import Argument, Option
 
 from control.arguments import parse_classes
-from schemas.job import FitSpec, Gates, RehearsalSpec, Training
+from schemas.job import FitSpec, Gates, Labels, RehearsalSpec, Training
 
 Fields = dict[str, Any]
 """Fields of a specification, before the schema has checked them."""
@@ -56,12 +56,42 @@ Architecture = Annotated[
         )
     ),
 ]
+LabelKind = Annotated[
+    str | None,
+    Option(
+        "--labels",
+        help=help_of(Labels, "kind", "What samples are taught as: hard, soft or corrected."),
+    ),
+]
+SoftWeight = Annotated[float | None, Option(help=help_of(Labels, "soft_weight"))]
+MinCorrection = Annotated[float | None, Option(help=help_of(Labels, "min_correction"))]
 Epochs = Annotated[int | None, Option(help=help_of(Training, "epochs", "Most epochs."))]
 BatchSize = Annotated[int | None, Option(help=help_of(Training, "batch_size", "Samples a step."))]
 LearningRate = Annotated[
     float | None, Option("--lr", help=help_of(Training, "lr", "Learning rate."))
 ]
 Distillation = Annotated[float | None, Option(help=help_of(Training, "distillation"))]
+Schedule = Annotated[
+    str | None, Option(help=help_of(Training, "schedule", "Learning rate: constant or cosine."))
+]
+Augmentation = Annotated[
+    str | None,
+    Option(
+        help=help_of(
+            Training,
+            "augmentation",
+            "Images change each time they are seen: none, shift, affine, either +flip, or auto.",
+        )
+    ),
+]
+ReplayRatio = Annotated[
+    str | None,
+    Option(help=help_of(Training, "replay_ratio", "Rehearsal's share of a batch, or auto.")),
+]
+Calibration = Annotated[
+    str | None,
+    Option(help=help_of(Training, "calibration", "New classes against old ones: none or bias.")),
+]
 MinAccuracy = Annotated[
     float | None, Option(help=help_of(Gates, "min_accuracy", "Gate: least accuracy, 0 to 1."))
 ]

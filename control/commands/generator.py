@@ -8,7 +8,7 @@ from control.arguments import parse_options
 from control.commands import flags
 from control.commands.flags import classes_of, given
 from control.commands.submission import PatienceFlags, submit
-from control.output import Columns, note, print_all
+from control.output import Columns, described, note, print_all, print_one
 from control.session import Session, noun, verb
 from control.verbs import generators
 from schemas.documents import Fitted
@@ -22,7 +22,9 @@ COLUMNS: Columns[Fitted] = {
     "model": lambda each: each.model,
     "classes": lambda each: each.classes,
     "data": lambda each: each.data,
-    "bytes": lambda each: each.size_bytes,
+    "bytes": lambda each: each.kept_bytes,
+    "accuracy": lambda each: each.quality and each.quality.accuracy,
+    "copies": lambda each: each.quality and each.quality.copies,
     "created": lambda each: each.created,
 }
 
@@ -74,3 +76,32 @@ async def list_(
         found = await generators.page(store, limit, before, model=model)
     print_all(found, COLUMNS, session.format, "none was fitted yet")
     note(f"kinds installed: {', '.join(generators.installed())}")
+
+
+@verb(app, "show", example="rdg generator show gmm-j-made-1")
+async def show(
+    session: Session, generator: Annotated[str, typer.Argument(help="The fit's id.")]
+) -> None:
+    """Show what a generator was fitted on, what it keeps, and what it gives away."""
+    async with session.store() as store:
+        fitted = await generators.show(store, generator)
+    print_one(fitted, {**described(fitted, COLUMNS), **_figures(fitted)}, session.format)
+    if fitted.quality and fitted.quality.memorises:
+        note(f"{generator} memorises: many of its samples are copies of training samples")
+
+
+def _figures(fitted: Fitted) -> dict[str, object]:
+    """Return the figures of the fit, each with that of real samples."""
+    figures: dict[str, object] = {"options": fitted.options, "seed": fitted.seed}
+    figures["reference bytes"] = fitted.reference and fitted.reference.size_bytes
+    if quality := fitted.quality:
+        figures |= {
+            "accuracy": _beside(quality.accuracy, quality.accuracy_real),
+            "nearest real sample": _beside(quality.distance, quality.distance_real),
+            "copies": _beside(quality.copies, quality.copies_real),
+        }
+    return figures
+
+
+def _beside(generated: float | None, real: float | None) -> str:
+    return "" if generated is None or real is None else f"{generated:.3g} (real: {real:.3g})"

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from control.arguments import parse_options
 from control.commands import flags
-from control.commands.flags import Fields, JobArgument, classes_of, given, help_of
+from control.commands.flags import Fields, JobArgument, classes_of, given
+from control.commands.rehearsal import Gated, Rehearsed, Reviewed, Trained
 from control.commands.submission import (
     PatienceFlags,
     check_result,
@@ -19,7 +19,7 @@ from control.session import Group, Session, noun, verb
 from control.verbs import jobs, watching
 from schemas.documents import Job, JobState
 from schemas.flow import Progress
-from schemas.job import Filter, RehearsalSpec, Review
+from schemas.job import RehearsalSpec
 
 app = noun("Rehearsal jobs: submit, watch, end, retry.")
 
@@ -33,59 +33,6 @@ COLUMNS: Columns[Job] = {
     "reason": lambda each: each.reason,
     "created": lambda each: each.created,
 }
-
-
-def _rehearsed(
-    *,
-    generator: flags.GeneratorName = None,
-    option: flags.GeneratorOptions = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Old classes to rehearse: 0-4 or cat,dog.")
-    ] = None,
-    count: Annotated[
-        int | None,
-        typer.Option(help=help_of(RehearsalSpec, "count", "Samples of each rehearsed class.")),
-    ] = None,
-    no_fit_new: flags.NoFitNew = False,
-    min_confidence: Annotated[
-        float | None, typer.Option(help=help_of(Filter, "min_confidence"))
-    ] = None,
-) -> Fields:
-    return given(
-        generator=generator,
-        options=parse_options(option or []),
-        classes=classes_of(classes),
-        count=count,
-        fit_new=not no_fit_new,
-        filter=given(min_confidence=min_confidence),
-    )
-
-
-def _review(
-    *,
-    review: Annotated[
-        str | None, typer.Option(help=help_of(Review, "mode", "Who decides: policy or manual."))
-    ] = None,
-    min_count: Annotated[int | None, typer.Option(help=help_of(Review, "min_count"))] = None,
-    min_balance: Annotated[float | None, typer.Option(help=help_of(Review, "min_balance"))] = None,
-) -> Fields:
-    return given(mode=review, min_count=min_count, min_balance=min_balance)
-
-
-def _training(
-    *,
-    epochs: flags.Epochs = None,
-    lr: flags.LearningRate = None,
-    batch_size: flags.BatchSize = None,
-    distillation: flags.Distillation = None,
-) -> Fields:
-    return given(epochs=epochs, lr=lr, batch_size=batch_size, distillation=distillation)
-
-
-def _gates(
-    *, max_forgetting: flags.MaxForgetting = None, min_accuracy: flags.MinAccuracy = None
-) -> Fields:
-    return given(max_forgetting=max_forgetting, min_accuracy=min_accuracy)
 
 
 def _start(
@@ -110,10 +57,10 @@ async def submit_(
     model: flags.Model,
     new_data: Annotated[str, typer.Option(help="Data set to learn.")],
     new_classes: flags.NewClasses = None,
-    rehearsed: Annotated[Fields, Group(_rehearsed)],
-    review: Annotated[Fields, Group(_review)],
-    training: Annotated[Fields, Group(_training)],
-    gates: Annotated[Fields, Group(_gates)],
+    rehearsed: Rehearsed,
+    review: Reviewed,
+    training: Trained,
+    gates: Gated,
     probe: flags.Probe = None,
     start: Annotated[Fields, Group(_start)],
     no_release: flags.NoRelease = False,
@@ -160,7 +107,7 @@ async def show(session: Session, job: JobArgument) -> None:
         detail = await jobs.show(store, job)
     asked = detail.job.spec.model_dump(mode="json", exclude_defaults=True)
     costs = {stage: _cost(detail.tallies, stage) for stage in _stages(detail)}
-    lines = {**described(detail.job, COLUMNS), **asked, **costs}
+    lines = {**described(detail.job, COLUMNS), "cause": detail.job.cause, **asked, **costs}
     print_one(detail, lines, session.format)
 
 

@@ -11,6 +11,7 @@ from control.output import Columns, note, print_all, print_one
 from control.session import Session, noun, verb
 from control.verbs import reviews
 from control.verbs.reviews import Waiting
+from schemas.documents import RehearsalSet
 
 app = noun("Rehearsal sets that wait for a person's decision.")
 
@@ -25,6 +26,9 @@ COLUMNS: Columns[Waiting] = {
     "classes": lambda each: tuple(each.rehearsal_set.counts),
     "least confidence": lambda each: min(each.rehearsal_set.mean_confidence.values(), default=None),
     "balance": lambda each: each.rehearsal_set.balance,
+    "least fidelity": lambda each: min(_likeness(each, "fidelity"), default=None),
+    "least coverage": lambda each: min(_likeness(each, "coverage"), default=None),
+    "most drift": lambda each: max(_likeness(each, "drift"), default=None),
     "since": lambda each: each.rehearsal_set.created,
 }
 
@@ -35,6 +39,16 @@ async def list_(session: Session, limit: flags.Limit = 100, before: flags.Before
     async with session.store() as store:
         found = await reviews.page(store, limit, before)
     print_all(found, COLUMNS, session.format, "nothing waits for a review")
+
+
+@verb(app, "show", example="rdg review show j-1a2b3c4d5e6f")
+async def show(session: Session, job: JobArgument) -> None:
+    """Show the figures of a job's rehearsal set, class by class. What they mean: docs/learning.md."""
+    async with session.store() as store:
+        kept = await reviews.show(store, job)
+    lines: dict[str, object] = {"generator": kept.generator, "status": kept.status}
+    lines |= {name: _figures(kept, name) for name in kept.counts}
+    print_one(kept, lines, session.format)
 
 
 @verb(app, "approve", example='rdg review approve j-1a2b3c4d5e6f --reason "looks right"')
@@ -51,6 +65,25 @@ async def reject(
 ) -> None:
     """End a job and delete its rehearsal set."""
     await _decide(session, job, reviewer, reason, approved=False)
+
+
+def _likeness(waiting: Waiting, figure: str) -> list[float]:
+    return [getattr(each, figure) for each in waiting.rehearsal_set.likeness.values()]
+
+
+def _figures(kept: RehearsalSet, name: str) -> str:
+    """Return what is known of one class of a set."""
+    figures: dict[str, float | None] = {
+        "confidence": kept.mean_confidence.get(name),
+        "diversity": kept.distances.get(name),
+        "near duplicates": kept.near_duplicates.get(name),
+        "duplicates": kept.duplicates.get(name),
+        "corrected": kept.corrected.get(name),
+    }
+    if like := kept.likeness.get(name):
+        figures |= {"fidelity": like.fidelity, "coverage": like.coverage, "drift": like.drift}
+    known = [f"{figure} {value:.3g}" for figure, value in figures.items() if value is not None]
+    return ", ".join([f"{kept.counts[name]} samples", *known])
 
 
 async def _decide(

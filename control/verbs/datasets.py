@@ -17,7 +17,6 @@ from control.verbs.errors import Invalid, Refused, Unreachable
 from control.verbs.pages import page as page_of
 from learning.bundle import pack
 from schemas.documents import NEXT_STATES, TERMINAL, Dataset, Job, SamplePart
-from schemas.job import FitSpec
 from schemas.names import ClassName, Name
 from store.base import MAX_PAGE, Store, digest_of
 from store.errors import NotFound
@@ -116,7 +115,7 @@ async def delete(store: Store, name: str) -> int:
         Refused: A job that is not over needs it.
 
     """
-    users = [job.id async for job in _open_jobs(store) if name in _data_of(job)]
+    users = [job.id async for job in _open_jobs(store) if name in job.spec.data_sets]
     if users:
         raise Refused(f"{name} is in use by {', '.join(users)}", "wait for it, or cancel it")
     was_there = await store.delete(Dataset, name)
@@ -130,11 +129,6 @@ async def _open_jobs(store: Store) -> AsyncIterator[Job]:
     for state in NEXT_STATES.keys() - TERMINAL:
         for job in await store.find(Job, state=state, limit=MAX_PAGE):
             yield job
-
-
-def _data_of(job: Job) -> set[str | None]:
-    spec = job.spec
-    return {spec.data} if isinstance(spec, FitSpec) else {spec.new_data, spec.probe}
 
 
 def _owner(name: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
 from bus.bus import Bus, size_of
 from bus.errors import Expired, Unreadable, Unroutable
-from bus.transport import DEATH, Envelope, Transport
+from bus.transport import DEATH, DeadLetter, Envelope, Transport
 from bus.wire import fields_of, topic_of
 from control.verbs.errors import Invalid, Refused
 from schemas.documents import Job
@@ -113,24 +113,25 @@ async def page(transport: Transport, choice: Choice, limit: int = 100) -> list[L
     if not 1 <= limit <= MOST:
         raise Invalid("limit", f"{limit} is out of range", f"give 1 to {MOST}")
     found = [
-        _letter(envelope)
+        _letter(letter)
         for queue in await _holding(transport, choice.queues)
-        for envelope in await transport.dead(queue, limit, choice.ids)
+        for letter in await transport.dead(queue, limit, choice.ids)
     ]
     return sorted(found, key=lambda each: each.died.timestamp() if each.died else 0, reverse=True)[
         :limit
     ]
 
 
-async def show(bus: Bus, choice: Choice) -> LetterDetail:
-    """Return the first dead letter that is meant, with its body.
+async def show(bus: Bus, message_id: str, queue: str | None = None) -> LetterDetail:
+    """Return the dead letter with this id in one queue (None: in every queue), with its body.
 
     Raises:
         Refused: There is none.
 
     """
-    for queue in await _holding(bus.transport, choice.queues):
-        for envelope in await bus.transport.dead(queue, 1, choice.ids):
+    choice = Choice(queue, (message_id,))
+    for name in await _holding(bus.transport, choice.queues):
+        if envelope := await bus.transport.letter(name, message_id):
             return await _detail(bus, envelope)
     raise _no_such(choice)
 
@@ -143,7 +144,8 @@ async def replay(store: Store, transport: Transport, choice: Choice) -> Taken:
         Busy: A queue has no room for all; the rest are still dead letters.
 
     """
-    queues, letters = await _meant(transport, choice)
+    queues = await _holding(transport, choice.queues)
+    letters = await _meant(transport, queues, choice)
     over = await _over(store, letters)
     count = sum([await transport.replay(queue, choice.ids) for queue in queues])
     return Taken(count=count, missing=_missing(choice, letters), over=over)
@@ -156,17 +158,17 @@ async def purge(transport: Transport, choice: Choice) -> Taken:
         Refused: There is none with these ids.
 
     """
-    queues, letters = await _meant(transport, choice)
+    queues = await _holding(transport, choice.queues)
+    letters = await _meant(transport, queues, choice) if choice.ids else []
     count = sum([await transport.purge(queue, choice.ids) for queue in queues])
     return Taken(count=count, missing=_missing(choice, letters))
 
 
-async def _meant(transport: Transport, choice: Choice) -> tuple[list[str], list[Envelope]]:
-    queues = await _holding(transport, choice.queues)
+async def _meant(transport: Transport, queues: Sequence[str], choice: Choice) -> list[DeadLetter]:
     letters = [each for queue in queues for each in await transport.dead(queue, MOST, choice.ids)]
     if choice.ids and not letters:
         raise _no_such(choice)
-    return queues, letters
+    return letters
 
 
 async def _holding(transport: Transport, queues: Sequence[str]) -> list[str]:
@@ -185,7 +187,7 @@ async def _holding(transport: Transport, queues: Sequence[str]) -> list[str]:
     return holding
 
 
-async def _over(store: Store, letters: Iterable[Envelope]) -> tuple[str, ...]:
+async def _over(store: Store, letters: Iterable[DeadLetter]) -> tuple[str, ...]:
     runs = {letter.headers.get("ce-subject", "") for letter in letters} - {""}
     return tuple(sorted({_job(run) for run in runs if not await _is_on(store, run)}))
 
@@ -202,7 +204,7 @@ def _job(run: str) -> str:
     return run.rpartition(".")[0]
 
 
-def _missing(choice: Choice, letters: Iterable[Envelope]) -> tuple[str, ...]:
+def _missing(choice: Choice, letters: Iterable[DeadLetter]) -> tuple[str, ...]:
     found = {letter.id for letter in letters}
     return tuple(each for each in choice.ids or () if each not in found)
 
@@ -213,11 +215,11 @@ def _no_such(choice: Choice) -> Refused:
     return Refused(f"no dead letter {names}{where}", "`rdg dlq list` shows what there is")
 
 
-def _letter(envelope: Envelope) -> Letter:
-    headers = envelope.headers
+def _letter(letter: DeadLetter) -> Letter:
+    headers = letter.headers
     queue = headers["rdg-queue"]
     return Letter(
-        id=envelope.id,
+        id=letter.id,
         queue=queue,
         stage=queue.partition(".")[0],
         topic=topic_of(headers),
@@ -225,7 +227,7 @@ def _letter(envelope: Envelope) -> Letter:
         reason=headers["rdg-reason"],
         attempt=int(headers["rdg-attempt"]),
         died=_time(headers["rdg-died"]),
-        size_bytes=size_of(envelope),
+        size_bytes=size_of(letter),
     )
 
 
@@ -246,7 +248,7 @@ async def _detail(bus: Bus, envelope: Envelope) -> LetterDetail:
     except (Unreadable, Expired) as error:
         problem = str(error)
     return LetterDetail(
-        letter=_letter(envelope),
+        letter=_letter(DeadLetter.of(envelope)),
         headers={name: text for name, text in envelope.headers.items() if name not in DEATH},
         trace=envelope.headers["rdg-trace"],
         body=body,

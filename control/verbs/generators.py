@@ -16,3 +16,8 @@ async def page(
 ) -> list[Fitted]:
     """Return fitted generators, newest first."""
     return await page_of(store, Fitted, limit, before, model=model)
+
+
+async def show(store: Store, key: str) -> Fitted:
+    """Return one fitted generator."""
+    return await store.get(Fitted, key)

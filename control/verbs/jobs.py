@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,6 +22,7 @@ from schemas.documents import NEXT_STATES, TERMINAL, Job, JobState
 from schemas.flow import Progress, RehearsalRequested
 from schemas.job import Spec
 from schemas.message import derived_id
+from schemas.names import job_of
 from store.base import Store
 from store.errors import NotFound
 from store.jobs import clean, finish, renew
@@ -160,8 +160,7 @@ async def wait(
 
 
 def _id(token: str) -> str:
-    digits = sha256(token.encode()).hexdigest()[:12] if token else secrets.token_hex(6)
-    return f"j-{digits}"
+    return job_of(token or secrets.token_hex(16))
 
 
 async def _existing(store: Store, job: Job) -> Job | None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from control.verbs.errors import Invalid, listed
-from learning import architecture, generators
+from learning import architecture, augmentation, generators
 from schemas.documents import Dataset, Fitted, Model, ModelVersion
 from schemas.job import FitSpec, RehearsalSpec, Spec
 from store.base import MAX_PAGE, Store
@@ -44,6 +44,7 @@ async def _check_rehearsal(store: Store, spec: RehearsalSpec) -> None:
     known = base.classes if base else ()
     classes = tuple(dict.fromkeys((*known, *spec.classes, *new)))
     _check_architecture(spec, dataset, base, len(classes))
+    _check_augmentation(spec, dataset)
     await _check_generator(spec)
     if spec.generator:
         rehearsed = spec.classes or known
@@ -119,6 +120,13 @@ def _check_architecture(
     except ValueError as error:
         remedy = 'give layers that suit the samples, for example "conv16 pool dense64"'
         raise Invalid("architecture", str(error), remedy) from error
+
+
+def _check_augmentation(spec: RehearsalSpec, dataset: Dataset) -> None:
+    try:
+        augmentation.suited(spec.training.augmentation, dataset.shape)
+    except ValueError as error:
+        raise Invalid("training.augmentation", str(error), "leave it out, or use 'none'") from error
 
 
 async def _check_generator(spec: Spec) -> None:

@@ -33,6 +33,11 @@ async def page(store: Store, limit: int = 100, before: str | None = None) -> lis
     return [each for each in waiting if each.rehearsal_set.status == "collected"]
 
 
+async def show(store: Store, key: str) -> RehearsalSet:
+    """Return the rehearsal set of a job's newest attempt, whatever was decided on it."""
+    return await store.get(RehearsalSet, (await store.get(Job, key)).run)
+
+
 async def decide(
     store: Store, bus: Bus, key: str, *, approved: bool, reviewer: str, reason: str = ""
 ) -> Job:

@@ -21,7 +21,7 @@ from schemas.documents import (
     ModelVersion,
     RehearsalSet,
 )
-from schemas.names import set_of
+from schemas.names import model_of, set_of
 from store.base import MAX_PAGE, Store
 
 D = TypeVar("D", bound=Document)
@@ -81,9 +81,11 @@ async def _needed(store: Store) -> AsyncIterator[Claim]:
             yield f"data/{data.id}", samples.digest
     async for fitted in every(store, Fitted):
         yield f"fitted/{fitted.id}", fitted.digest
+        if fitted.reference:
+            yield f"fitted/{fitted.id}", fitted.reference.digest
     async for version in every(store, ModelVersion):
         for weights in version.parts:
-            yield f"model/{version.id}", weights.digest
+            yield model_of(version.run), weights.digest
     async for claim in _sets(store):
         yield claim
 

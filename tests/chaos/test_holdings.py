@@ -52,7 +52,7 @@ def version(number: int, run: str, digest: str) -> ModelVersion:
 
 
 async def test_what_documents_ask_for_is_no_problem(kept: Kept) -> None:
-    digest = await kept.store.put_part(b"head", "model/m@1")
+    digest = await kept.store.put_part(b"head", "model/j.1")
     await kept.store.insert(version(1, "j.1", digest))
 
     assert await kept.problems() == []
@@ -71,19 +71,19 @@ async def test_arrivals_at_a_gate_that_nobody_closed_are_an_orphan(kept: Kept) -
 
 
 async def test_part_that_a_document_asks_for_in_vain_is_lost(kept: Kept) -> None:
-    digest = await kept.store.put_part(b"head", "model/m@1")
+    digest = await kept.store.put_part(b"head", "model/j.1")
     await kept.store.insert(version(1, "j.1", digest))
-    await kept.store.drop_parts("model/m@1")
+    await kept.store.drop_parts("model/j.1")
 
     assert await kept.problems() == [
-        f"lost: model/m@1 has no claim on {digest}",
+        f"lost: model/j.1 has no claim on {digest}",
         f"lost: part {digest}",
     ]
 
 
 async def test_second_version_of_the_same_run_was_applied_twice(kept: Kept) -> None:
     for number in (1, 2):
-        digest = await kept.store.put_part(b"head", f"model/m@{number}")
+        digest = await kept.store.put_part(b"head", "model/j.1")
         await kept.store.insert(version(number, "j.1", digest))
 
     assert await kept.problems() == ["applied twice: j.1 made m@2 and m@1"]

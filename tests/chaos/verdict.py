@@ -98,11 +98,12 @@ async def _retrying(site: Site) -> dict[str, int]:
     connection = await aiormq.connect(site.direct.bus_url)
     depths = {}
     try:
-        for step_s in STEPS_S:
+        for name in (names.waiting(queue, step_s) for queue in work_queues() for step_s in STEPS_S):
             channel = await connection.channel()
             with suppress(ChannelNotFoundEntity):  # it was never needed
-                queue = await channel.queue_declare(names.waiting(step_s), passive=True)
-                depths[names.waiting(step_s)] = queue.message_count or 0
+                answer = await channel.queue_declare(name, passive=True)
+                depths[name] = answer.message_count or 0
+            await channel.close()
     finally:
         await connection.close()
     return depths

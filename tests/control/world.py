@@ -10,10 +10,20 @@ import numpy as np
 from bus.transport import Queue, Topology
 from control.sources import Labelled, Splits
 from control.verbs import datasets
-from schemas.documents import Device, Fitted, Job, JobState, Model, ModelVersion, RehearsalSet
+from schemas.documents import (
+    Device,
+    Fitted,
+    Job,
+    JobState,
+    Model,
+    ModelVersion,
+    Monitor,
+    RehearsalSet,
+)
 from schemas.flow import RehearsalRequested, ReviewDecided
 from schemas.job import RehearsalSpec
-from schemas.model import PartRef, Provenance, Scores
+from schemas.model import GeneratorQuality, Likeness, PartRef, Provenance, Scores
+from schemas.monitoring import MonitorPolicy
 from store.base import Store
 
 OLD = tuple("01234")
@@ -80,6 +90,16 @@ def fitted(**fields: Any) -> Fitted:
         "seed": 0,
         "digest": DIGEST,
         "size_bytes": 8,
+        "reference": PartRef(name="reference", digest=DIGEST, size_bytes=4),
+        "quality": GeneratorQuality(
+            accuracy=0.93,
+            accuracy_real=0.95,
+            distance=0.4,
+            distance_real=0.5,
+            copies=0.9,
+            copies_real=0.05,
+            memorises=True,
+        ),
     }
     return Fitted.model_validate(described | fields)
 
@@ -103,6 +123,7 @@ def rehearsal_set(key: str = JOB) -> RehearsalSet:
         counts={"0": 5, "1": 4},
         mean_confidence={"0": 0.9, "1": 0.8},
         balance=0.8,
+        likeness={"0": Likeness(fidelity=0.9, coverage=0.7, drift=0.2)},
     )
 
 
@@ -113,6 +134,7 @@ async def fill(store: Store) -> None:
     await store.insert(version())
     await store.insert(Model(id="digits", released=1))
     await store.insert(fitted())
+    await store.insert(Monitor(id="digits", policy=MonitorPolicy(spec=rehearsal())))
     now = datetime.now(UTC)
     await store.insert(
         Device(id="pump-7", model="digits", version=1, state="running", reported=now)

@@ -266,3 +266,42 @@ def test_state_of_another_model_is_not_taken(slots: Slots) -> None:
 
     with pytest.raises(Invalid, match="holds model digits, not faces: give another --state"):
         Agent("pump-7", "faces", slots)
+
+
+async def test_answers_are_counted_and_reported(
+    slots: Slots, bus: Bus, transport: MemoryTransport
+) -> None:
+    agent = Agent("pump-7", "digits", slots, report_s=0.01)
+
+    async with reports_on(transport) as reports, following(agent, bus):
+        await bus.publish(release(1))
+        await next_report(reports)
+        answer = agent.predict(samples())
+        agent.judge(answer, [answer.labels[0]] * len(answer.labels))
+        async with asyncio.timeout(WITHIN_S):
+            while (observed := (await reports.get()).observed) is None or not observed.correct:
+                pass
+
+    assert observed.answers == sum(observed.predicted) == len(answer.labels)
+    assert observed.correct == answer.labels.count(answer.labels[0])
+    assert observed.correct + observed.wrong == len(answer.labels)
+
+
+async def test_a_release_is_counted_anew_and_not_judged_by_answers_of_the_one_before(
+    slots: Slots, bus: Bus, transport: MemoryTransport
+) -> None:
+    agent = Agent("pump-7", "digits", slots, report_s=0.01)
+
+    async with reports_on(transport) as reports, following(agent, bus):
+        await bus.publish(release(1))
+        await until(lambda: agent.running is not None)
+        old = agent.predict(samples())
+        await bus.publish(release(2))
+        await until(lambda: agent.running == release(2).manifest)
+        agent.judge(old, old.labels)
+        agent.predict(samples(3))
+        async with asyncio.timeout(WITHIN_S):
+            while (report := await reports.get()).version != 2 or report.observed is None:
+                pass
+
+    assert (report.observed.answers, report.observed.correct) == (3, 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from bus.bus import Bus
 from bus.errors import BusUnavailable
@@ -9,6 +10,7 @@ from bus.memory import MemoryTransport
 from bus.tasks import tasks
 from bus.transport import Envelope
 from edge_agent.reporting import Reporter
+from schemas.monitoring import Observed
 from tests.edge_agent.fleet import WITHIN_S, reports_on, until
 from tests.edge_agent.releases import release
 
@@ -101,3 +103,42 @@ async def test_report_made_while_another_is_on_its_way_is_sent_too() -> None:
         versions = [(await reports.get()).version, (await reports.get()).version]
 
     assert versions == [1, 2]
+
+
+def seen(answers: int) -> Observed:
+    return Observed(since=datetime(2030, 1, 1, tzinfo=UTC), confidence=(answers,))
+
+
+async def test_counts_are_sent_with_what_was_said_last() -> None:
+    transport = FailingTransport(failures=0)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("refused", release(3).manifest, "digits@4: damaged")
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        said = await reports.get()
+        reporter.count(seen(5))
+        counted = await reports.get()
+
+    assert (counted.state, counted.reason) == ("refused", "digits@4: damaged")
+    assert counted.observed == seen(5)
+    assert counted.at >= said.at
+    assert counted.id != said.id
+
+
+async def test_counts_that_are_known_are_not_sent_again() -> None:
+    transport = FailingTransport(failures=0)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(3).manifest)
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        await reports.get()
+        for answers in (0, 5, 5):
+            reporter.count(seen(answers))
+        assert (await reports.get()).observed == seen(5)
+        reporter.count(seen(5))
+        reporter.count(seen(6))
+        assert (await reports.get()).observed == seen(6)
+
+    assert len(transport.tried) == 3

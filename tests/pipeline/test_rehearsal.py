@@ -92,3 +92,27 @@ async def test_every_generator_works_with_the_original_data_gone(
     assert set(kept.counts) == set(NAMES)
     assert sum(kept.counts.values()) + sum(job.rejected.values()) > 0
     assert len(await system.store.find(Fitted, model="digits")) == 2
+
+
+async def test_soft_labels_keep_what_was_known(system: System) -> None:
+    await fit(system, "gmm")
+
+    job = await system.run("j-soft", rehearse("gmm", labels={"kind": "soft"}))
+
+    assert (job.state, job.reason) == ("completed", "")
+    assert on_old(await system.store.get(ModelVersion, str(job.result))) > 0.75
+
+
+async def test_a_generator_that_mixes_two_classes_up_is_corrected(system: System) -> None:
+    await fit(system, "gmm")
+    (fitted,) = await system.store.find(Fitted, model="digits")
+    swapped = ("1", "0", *OLD[2:])
+    await system.store.replace(fitted.model_copy(update={"classes": swapped}))
+
+    job = await system.run("j-corrected", rehearse("gmm", labels={"kind": "corrected"}))
+
+    assert (job.state, job.reason) == ("completed", "")
+    kept = await system.store.get(RehearsalSet, job.run)
+    assert kept.corrected["0"] > 30 < kept.corrected["1"]
+    assert sum(kept.counts.values()) + sum(job.rejected.values()) == 60 * len(NAMES)
+    assert on_old(await system.store.get(ModelVersion, str(job.result))) > 0.75

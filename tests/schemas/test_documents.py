@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.documents import DOCUMENTS, NEXT_STATES, TERMINAL, Document, Job, JobState
+from schemas.documents import (
+    DOCUMENTS,
+    NEXT_STATES,
+    TERMINAL,
+    Document,
+    Fitted,
+    Job,
+    JobState,
+    RehearsalSet,
+)
 from schemas.job import FitSpec, RehearsalSpec
 from tests.schemas.messages import any_of
 
@@ -116,3 +125,39 @@ def test_documents_are_kept_apart() -> None:
 def test_a_job_beyond_its_limits_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         job(**change)
+
+
+def test_a_fit_from_before_figures_were_kept_is_read() -> None:
+    fields = {
+        "id": "gmm-j-1-1",
+        "model": "m",
+        "job": "j-1",
+        "generator": "gmm",
+        "data": "old",
+        "shape": (3,),
+        "dtype": "float32",
+        "classes": ("cat",),
+        "options": {},
+        "seed": 0,
+        "digest": "0" * 64,
+        "size_bytes": 7,
+    }
+    earlier = Fitted.model_validate(fields)
+    assert (earlier.reference, earlier.quality, earlier.kept_bytes) == (None, None, 7)
+
+
+def test_a_set_from_before_figures_were_kept_is_read() -> None:
+    fields = {
+        "id": "j-1.1",
+        "job": "j-1",
+        "model": "m",
+        "generator": "gmm",
+        "fitted": ("gmm-j-1-1",),
+        "parts": (),
+        "counts": {"cat": 0},
+        "mean_confidence": {"cat": 0},
+        "balance": 0,
+    }
+    earlier = RehearsalSet.model_validate(fields)
+    assert (earlier.near_duplicates, earlier.likeness) == ({}, {})
+    assert (earlier.duplicates, earlier.corrected) == ({}, {})

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from bus.stage import AnyStage
 from learning.bundle import pack
+from learning.generators.base import Task
+from learning.reference import Reference
 from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion, RehearsalSet, SamplePart
 from schemas.flow import Order
 from schemas.job import FitSpec, RehearsalSpec, Spec
 from schemas.message import Message, derived_id
-from schemas.model import PartRef, Provenance, Scores
+from schemas.model import Likeness, PartRef, Provenance, Scores
+from schemas.names import model_of
 from store.base import Store
 from store.errors import NotFound
 
@@ -101,6 +104,15 @@ async def add_fitted(
     return fitted
 
 
+async def add_reference(store: Store, key: str = "gmm-earlier") -> PartRef:
+    """Store what is known of the real data of the known classes, 100 samples each."""
+    samples = np.concatenate([samples_of(target, 100) for target in KNOWN])
+    reference = Reference.of(Task(samples, np.repeat([0, 1], 100), len(KNOWN)))
+    data = pack(reference.arrays())
+    digest = await store.put_part(data, f"fitted/{key}")
+    return PartRef(name="reference", digest=digest, size_bytes=len(data))
+
+
 def weights_of(n_classes: int) -> dict[str, NDArray[np.float32]]:
     """Parameters of a "dense3" network that answers with the position of the largest feature."""
     eye = np.eye(3, dtype=np.float32)
@@ -138,7 +150,9 @@ async def add_version(
         "shape": SHAPE,
         "dtype": "float32",
         "classes": tuple(classes),
-        "parts": await add_weights(store, f"model/m@{number}", len(classes)),
+        "parts": await add_weights(
+            store, model_of(changes.get("run", f"j-earlier-{number}.1")), len(classes)
+        ),
         "scores": scores(),
         "provenance": Provenance(job="j-earlier", seed=0, code_version="1"),
         "status": "released",
@@ -207,6 +221,7 @@ async def add_set(
         counts=dict.fromkeys(classes, count),
         mean_confidence=dict.fromkeys(classes, 1.0),
         balance=1.0,
+        likeness=dict.fromkeys(classes, Likeness(fidelity=1, coverage=1, drift=0)),
     )
     await store.insert(kept)
     return kept

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from schemas.documents import RehearsalSet
+from schemas.documents import Fitted, RehearsalSet
 from schemas.flow import GenerationRequested, Progress, RehearsalSetReady, SamplesLabelled
 from schemas.message import Message, derived_id
 from schemas.names import set_of
@@ -17,6 +17,7 @@ from tests.workers.scene import (
     add_fitted,
     add_job,
     add_part,
+    add_reference,
     is_there,
     job_now,
     of,
@@ -27,6 +28,7 @@ from tests.workers.scene import (
     sent,
 )
 from workers.collection import Shard, stage
+from workers.datasets import read_parts
 from workers.resources import Resources
 
 SHARDS = ("ant", "ant", "bee")
@@ -48,6 +50,7 @@ def shard(index: int, count: int | None = None) -> SamplesLabelled:
 
 @pytest.fixture(autouse=True)
 async def _job(store: Store) -> None:
+    await add_fitted(store, reference=await add_reference(store))
     fitted = dict.fromkeys(KNOWN, "gmm-earlier")
     await add_job(store, rehearsal(), state="generating", fitted=fitted)
 
@@ -76,6 +79,130 @@ async def test_the_last_shard_makes_the_set(store: Store, resources: Resources) 
     assert [part.target for part in kept.parts] == list(SHARDS)
     assert kept.distances["ant"] > 0
     assert (await job_now(store)).state == "reviewing"
+
+
+async def test_the_set_says_how_alike_each_class_is_to_data_that_is_gone(
+    store: Store, resources: Resources
+) -> None:
+    other = shard(2).model_copy(update={"samples": samples_of("ant", 5, seed=9)})
+
+    said = await arrive(resources, [other, shard(1), shard(0)])
+
+    likeness = only(RehearsalSetReady, said).likeness
+    assert (await store.get(RehearsalSet, "j-1.1")).likeness == likeness
+    assert likeness["ant"].fidelity > 0.7
+    assert likeness["ant"].drift < 1
+    assert likeness["bee"].fidelity == likeness["bee"].coverage == 0  # they are ants
+    assert likeness["bee"].drift > 1
+
+
+async def test_near_duplicates_are_on_record(store: Store, resources: Resources) -> None:
+    same = np.repeat(samples_of("bee", 1), 5, axis=0)
+    await arrive(resources, [shard(0), shard(1), shard(2).model_copy(update={"samples": same})])
+
+    kept = await store.get(RehearsalSet, "j-1.1")
+    assert kept.near_duplicates["bee"] == 1
+    assert kept.near_duplicates["ant"] < 1
+
+
+def corrected_shard() -> SamplesLabelled:
+    """Shard 0 with two samples made as ants that are bees."""
+    samples = np.concatenate([samples_of("ant", 3), samples_of("bee", 2, seed=7)])
+    return shard(0, 5).model_copy(update={"samples": samples, "counts": {"ant": 3, "bee": 2}})
+
+
+async def test_corrected_samples_count_as_the_class_that_they_were_given(
+    store: Store, resources: Resources
+) -> None:
+    said = await arrive(resources, [corrected_shard(), shard(1), shard(2)])
+
+    ready = only(RehearsalSetReady, said)
+    kept = await store.get(RehearsalSet, "j-1.1")
+    assert ready.counts == kept.counts == {"ant": 3 + 4, "bee": 5 + 2}
+    assert (kept.corrected, kept.balance) == ({"bee": 2}, 1)
+    assert kept.mean_confidence["bee"] == pytest.approx((5 * 0.7 + 2 * 0.5) / 7)
+    assert max(kept.likeness[name].drift for name in KNOWN) < 1  # each is compared with its own
+    samples, labels = await read_parts(store, kept.parts, KNOWN)
+    assert np.bincount(labels).tolist() == [7, 7]
+    np.testing.assert_array_equal(samples.argmax(axis=1), labels)
+
+
+async def test_counts_that_do_not_add_up_do_not_get_past_the_gate(
+    store: Store, resources: Resources
+) -> None:
+    wrong = shard(0).model_copy(update={"counts": {"ant": 1, "bee": 1}})
+
+    with pytest.raises(ValueError, match=r"counts: .* do not add up to 3 samples"):
+        await arrive(resources, [wrong])
+
+    assert await store.arrived("j-1.1") == set()
+
+
+async def test_a_set_of_more_parts_than_it_may_have_fails_the_job(
+    store: Store, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.collection.MAX_ENTRIES", 3)
+
+    await arrive(resources, [corrected_shard(), shard(1), shard(2)])
+
+    job = await job_now(store)
+    assert (job.state, job.reason) == (
+        "failed",
+        "labels: 4 parts, at most 3; ask for fewer samples",
+    )
+
+
+async def test_samples_that_two_shards_share_are_on_record(
+    store: Store, resources: Resources
+) -> None:
+    again = shard(1).model_copy(update={"samples": samples_of("ant", 4, seed=0)})
+
+    await arrive(resources, [shard(0), again, shard(2)])
+
+    kept = await store.get(RehearsalSet, "j-1.1")
+    shared = len(
+        {row.tobytes() for row in samples_of("ant", 3)} & {r.tobytes() for r in again.samples}
+    )
+    assert shared == 3
+    assert kept.duplicates == {"ant": pytest.approx(3 / 7), "bee": 0}
+
+
+async def test_a_set_of_a_fit_without_statistics_has_no_likeness(
+    store: Store, resources: Resources
+) -> None:
+    earlier = await store.get(Fitted, "gmm-earlier")
+    await store.replace(earlier.model_copy(update={"reference": None}))
+
+    said = await arrive(resources, [shard(0), shard(1), shard(2)])
+
+    assert only(RehearsalSetReady, said).likeness == {}
+
+
+async def test_shards_that_an_earlier_release_let_in_are_left_out_of_the_likeness(
+    store: Store, resources: Resources
+) -> None:
+    part = await add_part(store, "ant", 3, set_of("j-1.1"))
+    kept = Shard(part=part, rejected={}, confidence=1, diversity=0)
+    old = kept.model_dump_json(exclude={"left_by", "near_duplicates", "tally"})
+    await store.arrive("j-1.1", 0, old, len(SHARDS))
+
+    said = await arrive(resources, [shard(1), shard(2)])
+
+    ready = only(RehearsalSetReady, said)
+    assert ready.counts == {"ant": 7, "bee": 5}
+    assert set(ready.likeness) == {"ant", "bee"}
+
+
+async def test_samples_that_are_no_numbers_do_not_get_past_the_gate(
+    store: Store, resources: Resources
+) -> None:
+    spoiled = np.full((1, 3), np.nan, np.float32)
+    message = shard(0, count=1).model_copy(update={"samples": spoiled})
+
+    with pytest.raises(ValueError, match="not finite"):
+        await arrive(resources, [message])
+
+    assert await store.arrived("j-1.1") == set()
 
 
 @pytest.mark.parametrize("confidence", [np.nan, np.inf, -1, 2])
@@ -138,9 +265,9 @@ HUGE = 100
 
 async def huge_job(store: Store) -> None:
     """A job of 100 shards, four samples each, beside the small one."""
-    await add_fitted(store, shape=(512, 256), dtype="uint8")
+    await add_fitted(store, "gmm-huge", shape=(512, 256), dtype="uint8")
     spec = rehearsal(count=2 * HUGE, classes=("ant", "bee"))
-    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    fitted = dict.fromkeys(KNOWN, "gmm-huge")
     await add_job(store, spec, id="j-huge", state="generating", fitted=fitted)
 
 
@@ -157,27 +284,85 @@ async def test_an_arrival_asks_for_the_next_shard_of_its_lane(
     asked = only(GenerationRequested, await arrive(resources, [of_huge(45, window=8)]))
 
     assert (asked.job, asked.order.shard, asked.order.window) == ("j-huge", 53, 8)
-    assert (asked.order.target, asked.order.fitted) == ("bee", "gmm-earlier")
+    assert (asked.order.target, asked.order.fitted) == ("bee", "gmm-huge")
 
 
-async def test_a_repeated_arrival_asks_for_the_same_with_the_same_id(
+async def asked_by(
+    resources: Resources, shard: SamplesLabelled, key: str
+) -> list[GenerationRequested]:
+    """What the arrival of a shard asks for that came with the message of that id."""
+    brought = shard.model_copy(update={"id": derived_id(key)})
+    return of(GenerationRequested, [output async for output in stage(resources).handle(brought)])
+
+
+async def test_a_message_that_is_delivered_again_asks_again_under_the_same_id(
     store: Store, resources: Resources
 ) -> None:
     await huge_job(store)
-    collection = stage(resources)
 
-    # Two messages: what a lost connection repeats, and what somebody asked for again.
-    said = [
-        output
-        for key in ("first", "second")
-        async for output in collection.handle(
-            of_huge(0, window=8).model_copy(update={"id": derived_id(key)})
-        )
-    ]
+    # Its worker may have been killed before the request was out.
+    once, again = [await asked_by(resources, of_huge(0, window=8), "first") for _ in range(2)]
 
-    first, second = of(GenerationRequested, said)
-    assert first == second
-    assert first.id == derived_id("j-huge.1", "shard", 8)
+    assert once == again
+    assert [request.id for request in again] == [derived_id("j-huge.1", "shard", 8)]
+
+
+async def test_another_message_for_a_shard_that_is_in_asks_for_nothing(
+    store: Store, resources: Resources
+) -> None:
+    await huge_job(store)
+
+    await asked_by(resources, of_huge(0, window=8), "first")
+
+    assert await asked_by(resources, of_huge(0, window=8), "asked for again") == []
+    assert len(await asked_by(resources, of_huge(0, window=8), "first")) == 1
+
+
+async def test_a_message_that_is_delivered_again_after_the_next_shard_asks_for_nothing(
+    store: Store, resources: Resources
+) -> None:
+    await huge_job(store)
+    await asked_by(resources, of_huge(0, window=8), "first")
+    await asked_by(resources, of_huge(8, window=8), "next")
+
+    assert await asked_by(resources, of_huge(0, window=8), "first") == []
+    assert len(await asked_by(resources, of_huge(8, window=8), "next")) == 1
+
+
+async def test_a_shard_that_an_earlier_release_let_in_is_asked_on_from(
+    store: Store, resources: Resources
+) -> None:
+    await huge_job(store)
+    part = await add_part(store, "ant", 4, set_of("j-huge.1"))
+    kept = Shard(part=part, rejected={}, confidence=1, diversity=0)
+    await store.arrive("j-huge.1", 0, kept.model_dump_json(exclude={"left_by"}), HUGE)
+
+    (request,) = await asked_by(resources, of_huge(0, window=8), "any")
+
+    assert request.order.shard == 8
+
+
+async def test_whatever_is_repeated_at_most_one_shard_of_a_lane_is_awaited(
+    store: Store, resources: Resources
+) -> None:
+    """One lane of 20: each request becomes a message; many are delivered again, or asked for again."""
+    await huge_job(store)
+    random = np.random.default_rng(0)
+    waiting, delivered, awaited = [(0, "planned")], [(0, "planned")], set[int]()
+    while waiting:
+        shard, key = waiting.pop(int(random.integers(len(waiting))))
+        delivered.append((shard, key))
+        asked = await asked_by(resources, of_huge(shard, window=5), key)
+        waiting += [(each.order.shard, str(each.id)) for each in asked]
+        if len(delivered) < 60:  # a broker repeats any of those before, a watchdog the one awaited
+            waiting.append(delivered[int(random.integers(len(delivered)))])
+            waiting.append((len(await store.arrived("j-huge.1")) * 5 % HUGE, f"{len(delivered)}"))
+        arrived = await store.arrived("j-huge.1")
+        awaited = {each for each, _ in waiting} - arrived
+        assert len(awaited) <= 1
+
+    assert await store.arrived("j-huge.1") == set(range(0, HUGE, 5))
+    assert len(delivered) < 60 * 3 + HUGE
 
 
 async def test_an_arrival_that_is_repeated_when_all_are_in_asks_for_nothing(

@@ -22,9 +22,10 @@ from bus.transport import Envelope, Queue
 from schemas.flow import DeviceReported
 from schemas.settings import Settings
 from store.base import Store
-from tests.bus.inbox import until_dead
+from tests.bus.inbox import until, until_dead
 from tests.servers.rabbitmq import RabbitNode
 from tests.workers.outside import started
+from workers import metrics
 from workers.endpoints import MAX_CONNECTIONS, OFF, serving
 from workers.health import Attendance, Health
 from workers.pipeline import PIPELINE
@@ -85,6 +86,17 @@ async def test_metrics_are_prometheus_text() -> None:
     assert f'rdg_build_info{{version="{code_version()}"}} 1.0\n' in answer.text
     assert "\nprocess_resident_memory_bytes " in answer.text
     assert "_created" not in answer.text
+
+
+async def test_how_late_the_event_loop_is_is_measured_while_it_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "LAG_EVERY_S", 0.01)
+    health = Health((), asyncio.Event())
+
+    async with asyncio.timeout(60), served(health):
+        lag = health.metrics.registry.get_sample_value
+        await until(lambda: bool(lag("rdg_loop_lag_seconds_count")))
 
 
 async def test_nothing_is_served_when_off() -> None:

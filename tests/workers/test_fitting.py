@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from learning import generators
 from learning.bundle import unpack
+from learning.generators.base import Fit
+from learning.reference import Reference
 from schemas.documents import Dataset, Fitted
 from schemas.flow import FittingRequested, GeneratorFitted, Progress
 from schemas.message import Message
@@ -15,6 +19,7 @@ from tests.workers.scene import (
     add_dataset,
     add_job,
     fit,
+    is_there,
     job_now,
     of,
     only,
@@ -46,6 +51,22 @@ async def test_the_fit_is_stored_with_all_that_sampling_needs(
     assert kept.options == {"components": 2}
     assert {"0/means", "1/means"} <= set(unpack(await store.get_part(kept.digest)))
     assert only(Progress, made).done == 100
+
+
+async def test_data_that_was_replaced_between_two_slices_fails_the_job(
+    store: Store, resources: Resources
+) -> None:
+    dataset = await add_dataset(store)
+    pins = {"new": dataset.fingerprint}
+    await add_job(store, fit(), state="fitting", data=pins)
+    goes_on = only(FittingRequested, await fitted(replace(resources, slice_s=0)))
+    await store.replace(dataset.model_copy(update={"train": dataset.train[::-1]}))
+
+    await fitted(resources, goes_on)
+
+    job = await job_now(store)
+    assert job.state == "failed"
+    assert job.reason.startswith("new: other data was added under this name")
 
 
 async def test_a_fit_in_slices_is_the_same_fit(store: Store, resources: Resources) -> None:
@@ -87,6 +108,92 @@ async def test_a_superseded_slice_does_nothing(store: Store, resources: Resource
     assert await fitted(resources, request(slice=1, checkpoint=ABSENT)) == []
 
 
+async def test_statistics_of_the_real_data_are_kept_beside_the_generator(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store)
+    await add_job(store, fit())
+
+    kept = await store.get(Fitted, only(GeneratorFitted, await fitted(resources)).fitted)
+
+    assert kept.reference is not None
+    data = await store.get_part(kept.reference.digest)
+    assert len(data) == kept.reference.size_bytes == kept.kept_bytes - kept.size_bytes
+    known = Reference.from_arrays(unpack(data)).of_class(1)
+    assert known is not None
+    assert known.mean == pytest.approx(known.cells[0], abs=0.01)  # 12 samples: one cell
+    await store.drop_parts(f"fitted/{kept.id}")
+    assert not await is_there(store, kept.reference.digest)
+
+
+async def test_the_figures_of_the_fit_are_kept_and_told(
+    store: Store, resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add_dataset(store, count=60)
+    await add_job(store, fit(options={"components": 1}))
+
+    made = await fitted(resources)
+
+    quality = (await store.get(Fitted, only(GeneratorFitted, made).fitted)).quality
+    assert quality is not None
+    assert (quality.accuracy, quality.accuracy_real, quality.memorises) == (1, 1, False)
+    assert only(Progress, made).note.startswith("teaches 100.0% (real samples 100.0%), ")
+    assert "memorises" not in caplog.text
+
+
+async def test_a_generator_that_memorises_is_warned_of(
+    store: Store, resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add_dataset(store, count=60)
+    await add_job(store, fit(generator="original"))
+
+    made = await fitted(resources, request("original"))
+
+    assert "generator original of job j-1 memorises its data" in caplog.text
+    assert only(Progress, made).note.endswith("it memorises its data")
+
+
+async def test_without_a_test_split_there_is_no_accuracy(
+    store: Store, resources: Resources
+) -> None:
+    dataset = await add_dataset(store)
+    await store.replace(dataset.model_copy(update={"test": ()}))
+    await add_job(store, fit())
+
+    made = await fitted(resources)
+
+    quality = (await store.get(Fitted, only(GeneratorFitted, made).fitted)).quality
+    assert quality is not None
+    assert (quality.accuracy, quality.accuracy_real) == (None, None)
+    assert "teaches" not in only(Progress, made).note
+
+
+async def test_a_search_is_kept_without_figures(store: Store, resources: Resources) -> None:
+    await add_dataset(store)
+    await add_job(store, fit(generator="ga"))
+
+    made = await fitted(resources, request("ga"))
+
+    kept = await store.get(Fitted, only(GeneratorFitted, made).fitted)
+    assert kept.quality is None
+    assert kept.reference is not None
+    assert only(Progress, made).note == ""
+
+
+async def test_a_generator_that_cannot_sample_from_its_fit_fails_the_job(
+    store: Store, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_dataset(store)
+    await add_job(store, fit())
+    gmm = generators.load("gmm")
+    broken = replace(gmm, fit=lambda *_: Fit({"samples": np.zeros((0, 3), np.float32)}, 1.0))
+    monkeypatch.setattr(generators, "load", lambda _: broken)
+
+    assert of(GeneratorFitted, await fitted(resources)) == []
+
+    assert "sampling from gmm once it was fitted: label 0" in (await job_now(store)).reason
+
+
 async def test_only_the_classes_asked_for_are_fitted(store: Store, resources: Resources) -> None:
     await add_dataset(store)
     await add_job(store, fit(classes=("bee",)))
@@ -109,7 +216,7 @@ async def test_a_rehearsal_job_fits_on_its_new_data(store: Store, resources: Res
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"options": {"components": 0}}, "fitting gmm: option 'components' must be"),
+        ({"options": {"components": -1}}, "fitting gmm: option 'components' must be"),
         ({"data": "absent"}, "no Dataset 'absent'"),
         ({"classes": ("cat",)}, "no samples of cat"),
     ],

@@ -5,6 +5,7 @@ from itertools import permutations
 
 from schemas.documents import Device
 from schemas.flow import DeviceReported
+from schemas.monitoring import Observed
 from store.base import Store
 from tests.workers.scene import sent
 from workers.fleet import stage
@@ -76,3 +77,51 @@ async def test_a_clock_that_is_ahead_does_not_hide_what_follows(
     await sent(stage(resources), reported(2, at=datetime.now(UTC) + timedelta(seconds=1)))
 
     assert (await store.get(Device, "pump-1")).version == 2
+
+
+def observed(answers: int, hour: int = 12, right: int = 0) -> Observed:
+    since = datetime(2025, 1, 1, hour, tzinfo=UTC)
+    return Observed(since=since, confidence=(answers,), correct=right)
+
+
+async def counted(store: Store) -> int | None:
+    counts = (await store.get(Device, "pump-1")).counted
+    return counts.answers if counts else None
+
+
+async def test_counts_of_one_run_replace_each_other_however_often_they_come(
+    store: Store, resources: Resources
+) -> None:
+    for minute, answers in ((1, 10), (2, 25), (2, 25), (1, 10)):
+        await sent(stage(resources), reported(minute, 7, observed=observed(answers)))
+
+    assert await counted(store) == 25
+
+
+async def test_counts_of_a_device_that_began_anew_add_up(
+    store: Store, resources: Resources
+) -> None:
+    for minute, hour, answers in ((1, 12, 10), (2, 13, 3), (3, 13, 4), (4, 14, 1), (4, 14, 1)):
+        await sent(stage(resources), reported(minute, 7, observed=observed(answers, hour)))
+
+    assert await counted(store) == 10 + 4 + 1
+
+
+async def test_a_report_without_counts_takes_none_away(store: Store, resources: Resources) -> None:
+    await sent(stage(resources), reported(1, 7, observed=observed(10)))
+    await sent(stage(resources), reported(2, 7, state="refused"))
+    assert await counted(store) == 10
+
+    await sent(stage(resources), reported(3, 7, observed=observed(12)))
+
+    assert await counted(store) == 12
+
+
+async def test_another_version_is_counted_anew(store: Store, resources: Resources) -> None:
+    await sent(stage(resources), reported(1, 7, observed=observed(10)))
+    await sent(stage(resources), reported(2, 8))
+    assert await counted(store) is None
+
+    await sent(stage(resources), reported(3, 8, observed=observed(2, 13)))
+
+    assert await counted(store) == 2

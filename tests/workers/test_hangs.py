@@ -42,6 +42,19 @@ def command():
 typer.run(command)
 """
 
+AFTERWARDS = """
+import asyncio, time
+from workers.hangs import watched
+
+async def main():
+    async with watched(2, asyncio.Event()):
+        await asyncio.sleep(0.1)
+
+asyncio.run(main())
+time.sleep(3)
+print("still here")
+"""
+
 
 @pytest.fixture
 async def transport(amqp_url: str, bus_prefix: str) -> AsyncIterator[Transport]:
@@ -177,15 +190,37 @@ async def test_an_error_ends_the_process_without_waiting_for_its_threads(
     assert line in [each.strip() for each in said.decode().splitlines()]
 
 
+async def test_a_process_is_not_ended_for_what_it_does_when_it_is_watched_no_more() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", AFTERWARDS, cwd=ROOT, stdout=PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+    assert (process.returncode, said) == (0, b"still here\n")
+
+
 async def test_threads_know_how_long_the_oldest_call_has_been_at_it() -> None:
-    threads, release = Threads(), threading.Event()
+    threads, release, has_begun = Threads(), threading.Event(), threading.Event()
+
+    def begin_and_wait() -> bool:
+        has_begun.set()
+        return release.wait()
+
     assert threads.longest_s == 0
     with threads:
         begun = time.monotonic()
         waiting = threads.submit(release.wait)
         await until(lambda: threads.longest_s > 0.05)
         assert threads.longest_s <= time.monotonic() - begun
+        younger = threads.submit(begin_and_wait)
+        await until(has_begun.is_set)
+        assert threads.longest_s > 0.05, "the younger one's"
         release.set()
-        assert waiting.result() is True
+        assert waiting.result() is younger.result() is True
         assert threads.submit(divmod, 7, 2).result() == (3, 1)
     assert threads.longest_s == 0

@@ -17,6 +17,7 @@ from schemas.settings import Settings
 from store.base import Store
 from store.errors import StoreUnavailable
 from store.jobs import finish
+from tests.bus.inbox import until
 from tests.workers.scene import plain
 from workers import health, process
 from workers.health import Attendance, Health, Kept
@@ -266,6 +267,42 @@ async def test_a_consumer_that_stays_away_from_its_queue_is_noticed(
     assert waiting.result() == "packing.orders"
 
 
+async def test_a_loss_counts_from_its_own_beginning(
+    attendance: Attendance, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = 0.0, 0
+
+    def monotonic() -> float:
+        nonlocal looks
+        looks += 1
+        return now
+
+    async def looked() -> None:
+        before = looks
+        await until(lambda: looks >= before + 3)
+
+    monkeypatch.setattr(health, "CHECK_S", 0.001)
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=monotonic))
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        waiting = group.create_task(attendance.deserted())
+        await looked()
+        now = 10 * health.GONE_S
+        await looked()
+        consumer.is_active = False
+        now += health.GONE_S - 1
+        await looked()
+        consumer.is_active = True
+        await looked()
+        consumer.is_active = False
+        now += health.GONE_S - 1
+        await looked()
+        assert not waiting.done()
+        now += 1
+
+    assert waiting.result() == "packing.orders"
+
+
 async def test_a_process_is_ready_only_between_its_start_and_its_stop(
     attendance: Attendance,
 ) -> None:
@@ -279,6 +316,21 @@ async def test_a_process_is_ready_only_between_its_start_and_its_stop(
         assert await own.missing() == []
         stop.set()
         assert await own.missing() == ["stopping"]
+
+
+async def test_the_metric_says_ready_as_the_endpoint_does(attendance: Attendance) -> None:
+    stop = asyncio.Event()
+    own = Health(["packing"], stop)
+    told = []
+
+    async with own.attending(attendance):
+        await own.look_around()
+        told.append(own.metrics.registry.get_sample_value("rdg_ready"))
+        stop.set()
+        await own.look_around()
+        told.append(own.metrics.registry.get_sample_value("rdg_ready"))
+
+    assert told == [1, 0]
 
 
 @pytest.mark.usefixtures("_impatient")

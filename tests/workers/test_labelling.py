@@ -1,6 +1,7 @@
 """Which samples of a shard are kept, and the reasons against the others."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from schemas.flow import SamplesLabelled, SamplesPredicted
@@ -48,6 +49,7 @@ async def test_every_sample_is_kept_or_counted_under_one_reason(
         "duplicate": 1,
         "other class": 1,
         "low confidence": 1,
+        "near duplicate": 0,
         "surplus": 1,
     }
     assert len(said.samples) + sum(said.rejected.values()) == 7
@@ -105,3 +107,78 @@ async def test_a_shard_of_which_nothing_is_left_is_still_a_shard(
 
     assert said.samples.shape == (0, 3)
     assert said.rejected["other class"] == 2
+
+
+SURE_OF_ANT, SURE_OF_BEE, LIKELY_BEE = [0.95, 0.05], [0.05, 0.95], [0.4, 0.6]
+
+
+async def test_a_sample_that_is_surely_of_another_class_becomes_one_of_it(
+    store: Store, resources: Resources
+) -> None:
+    spec = rehearsal(labels={"kind": "corrected", "min_correction": 0.9})
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+    samples = samples_of("ant", 4)
+
+    said = await labelled(
+        resources, [SURE_OF_BEE, SURE_OF_ANT, LIKELY_BEE, SURE_OF_ANT], samples, count=9
+    )
+
+    assert said.counts == {"ant": 2, "bee": 1}
+    np.testing.assert_array_equal(said.samples, samples[[1, 3, 0]])
+    np.testing.assert_allclose(said.confidence, [0.95, 0.95, 0.95], rtol=1e-6)
+    np.testing.assert_allclose(said.probabilities[2], SURE_OF_BEE, rtol=1e-6)
+    assert said.rejected["other class"] == 1
+    assert len(said.samples) + sum(said.rejected.values()) == 4
+
+
+async def test_all_may_be_of_another_class(store: Store, resources: Resources) -> None:
+    spec = rehearsal(labels={"kind": "corrected"})
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+
+    said = await labelled(resources, [SURE_OF_BEE, SURE_OF_BEE])
+
+    assert said.counts == {"ant": 0, "bee": 2}
+
+
+async def test_nothing_is_corrected_to_a_class_that_the_job_does_not_rehearse(
+    store: Store, resources: Resources
+) -> None:
+    spec = rehearsal(labels={"kind": "corrected"})
+    await add_job(store, spec, fitted={"ant": "gmm-earlier"})
+
+    said = await labelled(resources, [SURE_OF_BEE, SURE_OF_ANT])
+
+    assert said.counts == {"ant": 1}
+    assert said.rejected["other class"] == 1
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+async def test_nothing_is_corrected_unasked(store: Store, resources: Resources, kind: str) -> None:
+    spec = rehearsal(labels={"kind": kind})
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+
+    said = await labelled(resources, [SURE_OF_BEE, SURE_OF_ANT])
+
+    assert said.counts == {"ant": 1}
+    assert said.rejected["other class"] == 1
+
+
+async def test_stored_originals_are_not_corrected(store: Store, resources: Resources) -> None:
+    spec = rehearsal(labels={"kind": "corrected"})
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+
+    said = await labelled(resources, [SURE_OF_BEE], trusted=True)
+
+    assert said.counts == {"ant": 1}
+
+
+async def test_samples_that_crowd_each_other_are_thinned(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(store, rehearsal(filter={"min_distance": 0.5}))
+    samples = np.array([[1, 0, 0], [1, 0.1, 0], [3, 0, 0]], np.float32)
+
+    said = await labelled(resources, [SURE_OF_ANT] * 3, samples)
+
+    np.testing.assert_array_equal(said.samples, samples[[0, 2]])
+    assert said.rejected["near duplicate"] == 1

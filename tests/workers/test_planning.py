@@ -18,6 +18,7 @@ from schemas.flow import (
     RehearsalRequested,
     TrainingRequested,
 )
+from schemas.job import Spec
 from schemas.message import Message, derived_id
 from store.base import Store
 from store.errors import NotFound
@@ -41,6 +42,12 @@ from workers.resources import Resources
 from workers.shards import SHARD_BYTES, SHARD_SAMPLES
 
 REQUEST = RehearsalRequested(job="j-1")
+
+
+@pytest.fixture(autouse=True)
+async def dataset(store: Store) -> Dataset:
+    """What the jobs learn."""
+    return await add_dataset(store)
 
 
 async def planned(resources: Resources, message: Message = REQUEST) -> list[Message]:
@@ -188,6 +195,43 @@ async def test_with_fit_new_the_new_classes_are_rehearsed_too(
     assert set(targets) == {"ant", "bee", "cat"}
     assert targets["cat"].fitted == "gmm-j-1-1"
     assert only(Progress, made).total == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "state"),
+    [
+        (fit(), "fitting"),
+        (rehearsal(), "generating"),
+        (rehearsal(fit_new=True), "fitting"),
+        (plain(), "training"),
+    ],
+)
+async def test_what_the_data_holds_is_pinned_when_a_job_is_planned_and_not_later(
+    store: Store, resources: Resources, dataset: Dataset, spec: Spec, state: str
+) -> None:
+    await add_fitted(store)
+    await add_job(store, spec)
+
+    await planned(resources)
+    await store.replace(dataset.model_copy(update={"train": dataset.train[:1]}))
+    await planned(resources)
+
+    job = await job_now(store)
+    assert (job.state, job.data) == (state, {"new": dataset.fingerprint})
+
+
+@pytest.mark.parametrize("spec", [fit(), plain()])
+async def test_a_job_without_its_data_fails_when_it_is_planned(
+    store: Store, resources: Resources, spec: Spec
+) -> None:
+    await add_job(store, spec)
+    await store.delete(Dataset, "new")
+
+    await planned(resources)
+
+    job = await job_now(store)
+    assert job.state == "failed"
+    assert job.reason.startswith("no Dataset ")
 
 
 async def test_a_fit_deletes_the_originals_only_once_it_is_stored(

@@ -2,26 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from bus.bus import Bus
-from bus.errors import BusUnavailable
+from bus.connect import connect
+from bus.errors import BusUnavailable, Misconfigured
 from bus.local import serve
 from bus.memory import MemoryTransport
 from bus.stage import topology
-from schemas.documents import Job
+from bus.transport import Receiver, Subscription, Topology
+from learning.generators import BUILT_IN
+from schemas.documents import Job, Model
 from schemas.flow import ModelReleased, Progress, RehearsalRequested
 from schemas.message import derived_id
 from schemas.settings import Settings
 from store.base import Store
 from store.errors import StoreUnavailable
 from tests.bus.inbox import eventually, until
-from tests.workers.scene import add_job, add_version, job_now, plain
+from tests.servers.rabbitmq import RabbitNode
+from tests.workers.scene import KNOWN, add_job, add_version, job_now, plain, release
 from workers import process
 from workers.pipeline import described
 from workers.process import Stopped, attending, patiently, resume, up, work
@@ -55,7 +60,7 @@ async def test_a_route_restricts_a_stage_to_one_generator(store: Store, settings
     async with attending(transport, store, settings, ["generation.gmm"]) as subscriptions:
         assert len(subscriptions) == 2  # orders, and scored populations
     async with attending(transport, store, settings, ["generation"]) as subscriptions:
-        assert len(subscriptions) == 8
+        assert len(subscriptions) == 2 * len(BUILT_IN)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +123,48 @@ async def test_a_system_that_starts_again_publishes_its_releases_and_its_open_jo
     assert (await job_now(store)).state == job.state
 
 
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (
+            "UPDATE documents SET body = json_remove(body, '$.parts') WHERE id = 'm@1'",
+            "ModelVersion 'm@1' cannot be read: parts: Field required",
+        ),
+        ("DELETE FROM documents WHERE id = 'm@1'", "no ModelVersion 'm@1' in the store"),
+        (
+            "UPDATE parts SET data = x'00' WHERE digest = '{head}'",
+            "part {head}: its bytes have another digest",
+        ),
+    ],
+)
+async def test_a_release_that_is_damaged_is_told_of_and_keeps_nothing_else_from_being_served(
+    store: Store,
+    sqlite: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
+    problem: str,
+) -> None:
+    version = await add_version(store)
+    other = await add_version(store, 2, KNOWN[:1], id="other@2", model="other")
+    await store.insert(Model(id="other", released=2))
+    await add_job(store, plain(), state="training")
+    await release(store, 1)
+    head = version.parts[1].digest
+    sqlite(damage.format(head=head))
+    bus = Bus(MemoryTransport(), "test", store)
+    await bus.transport.declare(topology(described(["training"], ())))
+
+    await resume(bus, store)
+
+    (said,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert said.startswith("m@1 is not on the release log")
+    assert problem.format(head=head) in said
+    assert said.endswith("restore it from a backup, or release another version of m")
+    async with asyncio.timeout(PATIENCE_S), bus.follow(ModelReleased, "other", "first") as log:
+        assert (await anext(log)).manifest.version == other.number
+    assert await bus.transport.depth("training.training.requested.v1") == 1
+
+
 async def test_a_worker_waits_for_its_bus_and_says_so_once_per_try(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -149,6 +196,107 @@ async def test_a_worker_that_waits_stops_when_told(
         stop.set()
 
 
+@pytest.fixture
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
+
+
+class Unable(MemoryTransport):
+    """A broker that answers, and at first can neither declare nor give to a consumer."""
+
+    def __init__(self, *errors: BusUnavailable, at: str) -> None:
+        super().__init__()
+        self.errors = {at: list(errors)}
+
+    async def declare(self, topology: Topology) -> None:
+        self._fail("declare")
+        await super().declare(topology)
+
+    @asynccontextmanager
+    async def receive(
+        self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
+    ) -> AsyncIterator[Subscription]:
+        self._fail("receive")
+        async with super().receive(queue, receiver, prefetch, grace_s) as subscription:
+            yield subscription
+
+    def _fail(self, at: str) -> None:
+        if self.errors.get(at):
+            raise self.errors[at].pop(0)
+
+    @asynccontextmanager
+    async def connected(self, *_: object) -> AsyncIterator["Unable"]:
+        yield self
+
+
+@pytest.mark.usefixtures("_short_pauses")
+@pytest.mark.parametrize("at", ["declare", "receive"])
+async def test_a_worker_waits_for_a_broker_that_answers_and_cannot_do_it_yet(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    caplog.set_level(logging.INFO, "rdg.worker")
+    few = BusUnavailable("the broker did not do it: no answer within 15 s")
+    monkeypatch.setattr(process, "connect", Unable(few, few, at=at).connected)
+    stop = asyncio.Event()
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        group.create_task(work(settings, ["fleet"], stop))
+        await until(lambda: "ready: fleet" in caplog.text)
+        stop.set()
+
+    assert caplog.text.count(f"{few}; trying again") == 2
+
+
+@pytest.mark.usefixtures("_short_pauses")
+@pytest.mark.parametrize("at", ["declare", "receive"])
+async def test_a_worker_ends_where_waiting_does_not_help(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    refusal = Misconfigured("inequivalent arg 'x-max-length' for queue")
+    monkeypatch.setattr(process, "connect", Unable(refusal, at=at).connected)
+
+    with pytest.raises(Misconfigured, match="inequivalent arg"):
+        async with asyncio.timeout(PATIENCE_S):
+            await work(settings, ["fleet"], asyncio.Event())
+
+
+def on(url: str, namespace: str, folder: Path) -> Settings:
+    return Settings(home=folder, bus=SecretStr(url), namespace=namespace)
+
+
+@pytest.mark.rabbit
+async def test_a_queue_with_other_limits_ends_a_worker_with_its_name(
+    amqp_url: str, bus_prefix: str, tmp_path: Path
+) -> None:
+    (queue,) = topology(described(["fleet"], ())).queues
+    async with connect(amqp_url, bus_prefix) as transport:
+        await transport.declare(Topology((replace(queue, limit=7),)))
+
+    with pytest.raises(Misconfigured, match=rf"x-max-length.*{queue.name}.*RDG_NAMESPACE"):
+        async with asyncio.timeout(PATIENCE_S):
+            await work(on(amqp_url, bus_prefix, tmp_path), ["fleet"], asyncio.Event())
+
+
+@pytest.fixture
+def visitor(rabbit_node: RabbitNode, amqp_url: str, bus_prefix: str) -> Iterator[str]:
+    """A user without any rights."""
+    rabbit_node.control("add_user", bus_prefix, "secret")
+    yield bus_prefix
+    rabbit_node.control("delete_user", bus_prefix)
+
+
+@pytest.mark.rabbit
+async def test_a_worker_without_rights_ends_and_says_so(
+    rabbit_node: RabbitNode, visitor: str, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(rabbit_node.control, "set_permissions", visitor, ".*", "", ".*")
+    url = rabbit_node.url.replace("guest:guest", f"{visitor}:secret")
+
+    with pytest.raises(Misconfigured, match=r"ACCESS_REFUSED.* the right to configure, write and"):
+        async with asyncio.timeout(PATIENCE_S):
+            await work(on(url, visitor, tmp_path), ["fleet"], asyncio.Event())
+
+
 class Flaky:
     """A server that answers at the third try."""
 
@@ -162,11 +310,6 @@ class Flaky:
         if self.tries < 3:
             raise self.error
         yield "open"
-
-
-@pytest.fixture
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
 
 
 @pytest.mark.usefixtures("_short_pauses")

@@ -103,6 +103,19 @@ async def test_provenance_says_what_it_was_made_of(store: Store, resources: Reso
     assert made_of.rehearsal_digests == tuple(part.digest for part in kept.parts)
 
 
+async def test_data_that_was_replaced_since_is_not_said_to_be_what_it_was_made_of(
+    store: Store, resources: Resources
+) -> None:
+    dataset = await add_dataset(store)
+    pins = {"new": dataset.fingerprint}
+    await add_job(store, plain(), state="releasing", data=pins)
+    await store.replace(dataset.model_copy(update={"train": dataset.test}))
+
+    assert of(ModelReleased, await released(resources, await candidate(store))) == []
+
+    assert (await job_now(store)).reason.startswith("new: other data was added under this name")
+
+
 async def test_a_repeat_is_the_same_version_and_the_same_release(
     store: Store, resources: Resources
 ) -> None:

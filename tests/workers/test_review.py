@@ -5,6 +5,7 @@ import pytest
 from schemas.documents import RehearsalSet
 from schemas.flow import Progress, RehearsalSetReady, ReviewDecided, TrainingRequested
 from schemas.message import Message
+from schemas.model import Likeness
 from store.base import Store
 from tests.workers.scene import add_job, add_set, is_there, job_now, of, only, rehearsal, sent
 from workers.planning import first_slice
@@ -59,6 +60,42 @@ async def test_the_policy_names_every_threshold_that_is_missed(
     assert decided.approved == (not reasons)
     assert decided.reason == "; ".join(reasons)
     assert decided.reviewer == "policy"
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "reasons"),
+    [
+        ({"min_fidelity": 0.8, "min_coverage": 0.6, "max_drift": 0.3}, []),
+        ({"min_fidelity": 0.9}, ["ant: fidelity 0.80 is under 0.9"]),
+        (
+            {"min_coverage": 0.7, "max_drift": 0.25},
+            ["ant: coverage 0.60 is under 0.7", "ant: drift 0.30 is over 0.25"],
+        ),
+        ({"max_drift": 0}, ["ant: drift 0.30 is over 0.0"]),
+    ],
+)
+async def test_the_policy_judges_the_likeness_to_data_that_is_gone(
+    store: Store, resources: Resources, thresholds: dict[str, float], reasons: list[str]
+) -> None:
+    await awaited(store, **thresholds)
+    likeness = {"ant": Likeness(fidelity=0.8, coverage=0.6, drift=0.3)}
+    ready = READY.model_copy(update={"counts": {"ant": 10}, "likeness": likeness})
+
+    decided = only(ReviewDecided, await said(resources, ready))
+
+    assert (decided.approved, decided.reason) == (not reasons, "; ".join(reasons))
+
+
+@pytest.mark.parametrize("asked", [{"min_fidelity": 0.1}, {"min_coverage": 0.1}, {"max_drift": 9}])
+async def test_likeness_that_is_asked_for_and_not_known_is_no_likeness(
+    store: Store, resources: Resources, asked: dict[str, float]
+) -> None:
+    await awaited(store, **asked)
+
+    decided = only(ReviewDecided, await said(resources, READY))
+
+    assert not decided.approved
+    assert "bee: nothing is known of its likeness to the real data" in decided.reason
 
 
 async def test_a_manual_review_waits_and_says_what_to_type(

@@ -2,11 +2,17 @@
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
-from learning.bundle import unpack
+from learning.bundle import pack, unpack
+from learning.problem import Examples, Problem
+from learning.training import advance
+from schemas.documents import SamplePart
 from schemas.flow import ModelTrained, Progress, TrainingRequested
+from schemas.job import Training
 from schemas.message import Message
 from store.base import Store
 from tests.workers.scene import (
@@ -21,6 +27,7 @@ from tests.workers.scene import (
     only,
     plain,
     rehearsal,
+    samples_of,
     sent,
 )
 from workers.resources import Resources
@@ -72,6 +79,23 @@ async def test_training_in_slices_gives_the_same_weights(
     assert only(ModelTrained, said) == whole
 
 
+@pytest.mark.parametrize("name", ["new", "probe"])
+async def test_data_that_was_replaced_since_the_job_was_planned_fails_it(
+    store: Store, resources: Resources, name: str
+) -> None:
+    data = {key: await add_dataset(store, key) for key in ("new", "probe")}
+    pins = {key: dataset.fingerprint for key, dataset in data.items()}
+    await add_job(store, plain(probe="probe", **asked()), state="training", data=pins)
+    swapped = {"train": data[name].test, "test": data[name].train}
+    await store.replace(data[name].model_copy(update=swapped))
+
+    assert of(ModelTrained, await trained(resources)) == []
+
+    job = await job_now(store)
+    assert job.state == "failed"
+    assert job.reason.startswith(f"{name}: other data was added under this name")
+
+
 async def test_a_superseded_slice_does_nothing(store: Store, resources: Resources) -> None:
     await add_dataset(store)
     await add_job(store, plain(**asked()), state="training")
@@ -102,9 +126,84 @@ async def test_new_classes_are_added_after_the_known_and_scored_beside_the_base(
     assert candidate.before.per_class == {"ant": 1.0}  # the base does not know the other
 
 
+async def examples_of(store: Store, resources: Resources, **asked_for: Any) -> Examples:
+    """The rehearsal examples of a job whose set has the model's answers."""
+    await add_version(store)
+    await add_dataset(store, "new", ("cat",))
+    parts = [await add_answered(store, name) for name in KNOWN]
+    kept = await add_set(store)
+    await store.replace(kept.model_copy(update={"parts": tuple(parts)}))
+    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    spec = rehearsal(**asked(architecture=None), **asked_for)
+    await add_job(store, spec, state="training", base=1, fitted=fitted)
+    with patch("learning.training.advance", wraps=advance) as spied:
+        only(ModelTrained, await trained(resources))
+    problem: Problem = spied.call_args.args[0]
+    return problem.replay
+
+
+async def add_answered(store: Store, target: str) -> SamplePart:
+    """Store twelve samples that the model takes for the target with 0.75, but for one."""
+    answers = np.full((12, 2), 0.25, np.float32)
+    answers[:, KNOWN.index(target)] = 0.75
+    answers[0] = answers[0, ::-1]
+    data = pack({"samples": samples_of(target, 12), "probabilities": answers})
+    digest = await store.put_part(data, "set/j-1.1")
+    return SamplePart(target=target, count=12, digest=digest, size_bytes=len(data))
+
+
+@pytest.mark.parametrize("kind", ["hard", "corrected"])
+async def test_the_class_of_a_part_is_taught(store: Store, resources: Resources, kind: str) -> None:
+    rehearsed = await examples_of(store, resources, labels={"kind": kind})
+    assert rehearsed.soft is None
+    assert rehearsed.labels.tolist() == [0] * 12 + [1] * 12
+
+
+async def test_soft_labels_mix_in_what_the_model_answered(
+    store: Store, resources: Resources
+) -> None:
+    rehearsed = await examples_of(store, resources, labels={"kind": "soft", "soft_weight": 0.8})
+
+    assert rehearsed.soft is not None
+    assert rehearsed.soft.shape == (24, 3)
+    np.testing.assert_allclose(rehearsed.soft[1], [0.8, 0.2, 0], atol=1e-6)
+    np.testing.assert_allclose(rehearsed.soft[23], [0.2, 0.8, 0], atol=1e-6)
+    np.testing.assert_allclose(rehearsed.soft[0], [1, 0, 0])  # the model is wrong about it
+    assert rehearsed.teacher is None
+
+
+async def test_every_option_asked_for_reaches_the_training(
+    store: Store, resources: Resources
+) -> None:
+    wanted = {
+        "epochs": 2,
+        "batch_size": 7,
+        "lr": 0.02,
+        "schedule": "cosine",
+        "augmentation": "none",
+        "replay_ratio": 0.3,
+        "new_loss": "all",
+        "distillation": 0.5,
+        "validation": 0.3,
+        "patience": 4,
+        "calibration": "bias",
+    }
+    assert wanted.keys() == Training.model_fields.keys()
+    await add_version(store)
+    await add_dataset(store, "new", ("cat",))
+    await add_job(store, plain(training=wanted), state="training", base=1)
+
+    with patch("learning.training.advance", wraps=advance) as spied:
+        only(ModelTrained, await trained(resources))
+
+    reached = spied.call_args.args[2]
+    assert {name: getattr(reached, name) for name in wanted} == wanted
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"training": {"augmentation": "shift"}}, "training: augmentation: 'shift' is for images"),
         ({"new_data": "absent"}, "no Dataset 'absent'"),
         ({"new_classes": ("cat",)}, "no samples of cat"),
         ({"architecture": "dense3 pool"}, "'pool'"),

@@ -1,6 +1,7 @@
 """Every job ends: what is lost is asked for again, what waits is left alone, what cannot go on fails and says why."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,11 @@ from bus.connect import connect
 from bus.errors import BusUnavailable, Busy
 from bus.memory import MemoryTransport
 from bus.stage import Stage, topology
-from bus.transport import Envelope, QueueStatus, Topology
+from bus.transport import DeadLetter, Envelope, QueueStatus, Topology
 from schemas.documents import Job, Model
 from schemas.flow import ModelReleased, Progress
-from schemas.message import Message
-from schemas.names import set_of, work_of
+from schemas.message import JobMessage, Message
+from schemas.names import model_of, set_of, work_of
 from store.base import Store
 from store.jobs import decide, finish
 from tests.bus.inbox import until, until_dead
@@ -37,6 +38,7 @@ from tests.workers.scene import (
 from workers.pipeline import PIPELINE, described
 from workers.resources import Resources
 from workers.watchdog import QUIET_S, TIMES, Watchdog, queues_of
+from workers.whereabouts import waits_for_person
 
 STALL_S, DEADLINE_S = 100.0, 50.0
 PLANNING = "planning.rehearsal.requested.v1"
@@ -45,12 +47,17 @@ STAGES = tuple(described(PIPELINE, ["gmm", "gan"]))
 
 
 class Counting(MemoryTransport):
-    """Counts how often dead letters are read, and refuses the messages of one key."""
+    """Counts how often dead letters are read and queues looked into, and refuses the messages of one key."""
 
     def __init__(self) -> None:
         super().__init__()
         self.readings = 0
+        self.looked_into = Counter[str]()
         self.full = ""
+
+    async def status(self, queue: str) -> QueueStatus:
+        self.looked_into[queue] += 1
+        return await super().status(queue)
 
     async def send(self, envelope: Envelope) -> None:
         if envelope.key == self.full:
@@ -59,7 +66,7 @@ class Counting(MemoryTransport):
 
     async def dead(
         self, queue: str, limit: int, ids: Sequence[str] | None = None
-    ) -> list[Envelope]:
+    ) -> list[DeadLetter]:
         self.readings += 1
         return await super().dead(queue, limit, ids)
 
@@ -224,6 +231,36 @@ async def test_a_job_that_waits_for_its_turn_is_left_alone(store: Store, watch: 
     assert await watch.depth(PLANNING) == 0
 
 
+async def test_a_job_that_waits_for_its_review_takes_no_turn(store: Store, watch: Watch) -> None:
+    watch.dog.resources = replace(watch.dog.resources, active_jobs=1)
+    await add_job(store, rehearsal(review={"mode": "manual"}), state="reviewing")
+    await add_set(store)
+    await store.insert(Job(id="j-2", token="", model="m", spec=plain()))
+
+    await watch.after(1, QUIET_S, 1)
+
+    assert await watch.depth(PLANNING) == 1
+
+
+async def test_a_job_that_waits_for_a_person_is_looked_at_once_in_the_stall_time(
+    store: Store, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Job]()
+
+    async def noted(store: Store, job: Job) -> bool:
+        asked.append(job)
+        return await waits_for_person(store, job)
+
+    monkeypatch.setattr("workers.watchdog.waits_for_person", noted)
+    await add_job(store, rehearsal(review={"mode": "manual"}), state="reviewing")
+    await add_set(store)
+
+    await watch.stall()
+    await watch.after(*[QUIET_S] * 5)
+
+    assert len(asked) == 1
+
+
 async def test_a_job_that_waits_for_a_person_is_left_alone(store: Store, watch: Watch) -> None:
     await add_job(store, rehearsal(review={"mode": "manual"}), state="reviewing")
     await add_set(store)
@@ -304,6 +341,42 @@ async def test_a_dead_letter_of_another_attempt_or_job_fails_none(
     await watch.after(1, QUIET_S)
 
     assert (await job_now(store)).state == "training"
+
+
+async def test_of_several_dead_letters_the_newest_says_why(store: Store, watch: Watch) -> None:
+    await add_job(store, plain(), state="training")
+
+    await bury(watch.transport, "j-1.1", "unreadable")
+    await bury(watch.transport, "j-1.1", "delivery limit")
+    await watch.after(1, QUIET_S)
+
+    assert (await job_now(store)).reason == f"dead letter in {TRAINING}: delivery limit"
+
+
+async def test_a_queue_that_nobody_ever_attended_holds_nothing(
+    store: Store, resources: Resources
+) -> None:
+    transport = Counting()
+    attended = [each for each in STAGES if each.name != "labelling"]
+    await transport.declare(topology(attended))
+    dog = Watchdog(Bus(transport, "test", store), resources, STAGES, STALL_S, DEADLINE_S)
+    watch = Watch(dog, transport)
+    dog.clock = lambda: watch.now
+    fitted = (await add_fitted(store)).id
+    await add_job(store, rehearsal(), state="generating", fitted={"ant": fitted})
+
+    await watch.stall()
+
+    assert await watch.depth("planning.generator.fitted.v1") == 1
+
+
+async def test_a_queue_is_looked_into_once_for_all_jobs(store: Store, watch: Watch) -> None:
+    await add_job(store, plain(), state="training")
+    await store.insert(Job(id="j-2", token="", model="m", spec=plain(), state="training"))
+
+    await watch.after(1, QUIET_S)
+
+    assert watch.transport.looked_into == {TRAINING: 1}
 
 
 async def test_dead_letters_are_read_when_they_are_others_than_before(
@@ -410,21 +483,21 @@ async def test_what_was_kept_after_the_end_is_removed_once_nobody_can_be_at_it(
     await finish(store, job, "cancelled", "not wanted")
     late = [
         await store.put_part(owner.encode(), owner)
-        for owner in (work_of("j-1.1"), set_of("j-1.1"), "fitted/gmm-j-1-1")
+        for owner in (work_of("j-1.1"), set_of("j-1.1"), model_of("j-1.1"), "fitted/gmm-j-1-1")
     ]
 
     await watch.after(STALL_S, STALL_S)
-    assert [await is_there(store, digest) for digest in late] == [True] * 3
+    assert [await is_there(store, digest) for digest in late] == [True] * 4
     await watch.after(STALL_S)
 
-    assert [await is_there(store, digest) for digest in late] == [False] * 3
+    assert [await is_there(store, digest) for digest in late] == [False] * 4
     assert (await job_now(store)).leftovers == "none"
 
 
 async def test_what_a_completed_job_made_is_kept(store: Store, watch: Watch) -> None:
     job = await add_job(store, rehearsal(), state="releasing")
     kept = await add_set(store)
-    version = await add_version(store)
+    version = await add_version(store, run="j-1.1")
     fitted = await add_fitted(store, "gmm-j-1-1")
     await finish(store, job, "completed", result=version.id)
 
@@ -433,6 +506,23 @@ async def test_what_a_completed_job_made_is_kept(store: Store, watch: Watch) -> 
     made = [part.digest for part in kept.parts] + [part.digest for part in version.parts]
     assert all([await is_there(store, digest) for digest in (*made, fitted.digest)])
     assert (await job_now(store)).leftovers == "none"
+
+
+async def test_uploads_that_were_begun_a_day_ago_and_never_done_are_removed(
+    store: Store, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_before = list[datetime]()
+
+    async def drop_unfinished(before: datetime) -> int:
+        begun_before.append(before)
+        return 0
+
+    monkeypatch.setattr(store, "drop_unfinished", drop_unfinished)
+
+    await watch.after(STALL_S, 1)
+
+    (before,) = begun_before
+    assert timedelta(days=1) <= datetime.now(UTC) - before < timedelta(days=1, minutes=5)
 
 
 async def test_the_newest_release_is_the_last_that_was_published(
@@ -471,6 +561,20 @@ def test_a_job_waits_in_the_queues_of_its_own_generator() -> None:
     assert "generation.generation.requested.v1.gan" in names
     assert "prediction.samples.generated.v1" in names
     assert not {name for name in names if name.endswith(".gmm") or name.startswith("training")}
+
+
+def test_a_job_may_wait_in_the_queues_of_stages_that_were_added() -> None:
+    class Blurred(JobMessage):
+        topic = "samples.blurred.v1"
+
+    async def handle(_: Blurred) -> AsyncIterator[Message]:
+        return
+        yield
+
+    added = Stage("sharpening", consumes=(Blurred,), produces=(), handle=handle)
+    job = Job(id="j-1", token="", model="m", spec=rehearsal(), state="generating")
+
+    assert "sharpening.samples.blurred.v1" in set(queues_of([*STAGES, added], job))
 
 
 def test_dead_letters_of_what_devices_may_publish_are_not_believed() -> None:

@@ -93,6 +93,7 @@ async def test_a_set_without_a_decision_is_announced(store: Store) -> None:
 
     assert isinstance(stand, RehearsalSetReady)
     assert (stand.attempt, stand.counts, stand.balance) == (2, kept.counts, kept.balance)
+    assert stand.likeness == kept.likeness != {}
 
 
 @pytest.mark.parametrize("approved", [True, False])

@@ -29,8 +29,11 @@ def keep(home: Home, made: Job) -> None:
 def test_every_flag_reaches_the_specification(full_home: Home) -> None:
     outcome = full_home.rdg(
         f"{SUBMIT} --new-classes 5-6 --generator gmm --option components=2 --classes 0-4 --count 20"
-        " --no-fit-new --min-confidence 0.6 --review manual --min-count 2 --min-balance 0.1"
+        " --no-fit-new --min-confidence 0.6 --min-distance 0.05"
+        " --labels soft --soft-weight 0.3 --min-correction 0.8 --review manual --min-count 2 --min-balance 0.1"
+        " --min-fidelity 0.7 --min-coverage 0.3 --max-drift 0.5"
         " --epochs 3 --lr 0.01 --batch-size 16 --distillation 1 --max-forgetting 0.1"
+        " --schedule cosine --augmentation affine+flip --replay-ratio 0.4 --calibration bias"
         " --min-accuracy 0.2 --probe digits --base 1 --from-scratch --architecture dense16"
         " --no-release --seed 9 --deadline 3600 --submit-token mine --format json"
     )
@@ -48,21 +51,29 @@ def test_every_flag_reaches_the_specification(full_home: Home) -> None:
         "classes": ["0", "1", "2", "3", "4"],
         "count": 20,
         "fit_new": False,
-        "filter": {"min_confidence": 0.6},
+        "labels": {"kind": "soft", "soft_weight": 0.3, "min_correction": 0.8},
+        "filter": {"min_confidence": 0.6, "min_distance": 0.05},
         "review": {
             "mode": "manual",
             "min_count": 2,
             "min_mean_confidence": 0.0,
             "min_balance": 0.1,
+            "min_fidelity": 0.7,
+            "min_coverage": 0.3,
+            "max_drift": 0.5,
         },
         "training": {
             "epochs": 3,
             "batch_size": 16,
             "lr": 0.01,
+            "schedule": "cosine",
+            "augmentation": "affine+flip",
+            "replay_ratio": 0.4,
             "new_loss": "auto",
             "distillation": 1.0,
             "validation": 0.1,
             "patience": 5,
+            "calibration": "bias",
         },
         "gates": {"min_accuracy": 0.2, "max_forgetting": 0.1},
         "architecture": "dense16",
@@ -102,6 +113,10 @@ def test_a_token_submits_once(full_home: Home) -> None:
         ("--classes 0-4", 4, "--generator"),
         ("--lr 0", 4, "training.lr"),
         ("--lr fast", 4, "'--lr'"),
+        ("--replay-ratio most", 4, "training.replay_ratio"),
+        ("--augmentation blur", 4, "training.augmentation"),
+        ("--calibration much", 4, "training.calibration"),
+        ("--schedule weekly", 4, "training.schedule"),
         ("--count 0", 4, "count"),
         ("--review nobody", 4, "review.mode"),
         ("--seed -1", 4, "seed"),

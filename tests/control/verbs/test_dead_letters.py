@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import msgpack
 import numpy as np
 import pytest
 
+from bus import frames
 from bus.bus import Bus
+from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
 from bus.transport import Envelope, Queue, Topology
 from control.verbs import dead_letters
@@ -26,19 +29,20 @@ def samples() -> SamplesGenerated:
     )
 
 
-async def bury(bus: Bus, envelope: Envelope | None = None) -> None:
-    """Make a dead letter of samples, or of whatever an envelope holds."""
+async def bury(bus: Bus, *envelopes: Envelope) -> None:
+    """Make a dead letter of samples, or one of each envelope."""
     await bus.transport.declare(Topology((QUEUE,)))
-    if envelope is None:
+    if not envelopes:
         await bus.publish(samples())
-    else:
+    for envelope in envelopes:
         await bus.transport.send(envelope)
     async with bus.transport.receive(QUEUE.name, lambda each: each.bury("no", ""), 1, 5):
-        await until_dead(bus.transport, QUEUE.name, 1)
+        await until_dead(bus.transport, QUEUE.name, len(envelopes) or 1)
 
 
 async def shown(bus: Bus) -> dead_letters.LetterDetail:
-    return await dead_letters.show(bus, Choice(QUEUE.name))
+    [letter] = await bus.transport.dead(QUEUE.name, 2)
+    return await dead_letters.show(bus, letter.id, QUEUE.name)
 
 
 @pytest.mark.parametrize("inline_bytes", [1 << 20, 100])
@@ -89,11 +93,30 @@ async def test_letter_of_an_unknown_time_is_listed_last(
 ) -> None:
     bus = Bus(MemoryTransport(), "test", store)
     await bury(bus)
-    [letter] = await bus.transport.dead(QUEUE.name, 1)
+    letter = await bus.transport.letter(QUEUE.name, (await shown(bus)).letter.id)
+    assert letter
     strange = replace(letter, id="7", headers={**letter.headers, "rdg-died": died})
     bus.transport._queues[QUEUE.name].dead.insert(0, strange)  # type: ignore[attr-defined]
     found = await dead_letters.page(bus.transport, Choice(QUEUE.name))
     assert [each.died is None for each in found] == [False, True]
+
+
+async def test_letters_too_large_together_for_the_socket_are_listed_shown_replayed_and_purged(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bus.sock"
+    body = msgpack.packb({"raw": bytes(2000)})
+    async with serve(MemoryTransport(), path), LocalTransport.connect(str(path)) as transport:
+        bus = Bus(transport, "test", store)
+        await bury(bus, *(Envelope(QUEUE.key, name, body, {}) for name in "abcd"))
+        monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 3000)
+        found = await dead_letters.page(transport, Choice(QUEUE.name))
+        assert [(each.id, each.size_bytes) for each in found] == [(n, len(body)) for n in "dcba"]
+        assert (await dead_letters.show(bus, "b", QUEUE.name)).body == {"raw": "bytes of 2000"}
+        replayed = await dead_letters.replay(store, transport, Choice(QUEUE.name, ("a", "b")))
+        purged = await dead_letters.purge(transport, Choice(QUEUE.name, ("c", "d")))
+        assert (replayed.count, purged.count) == (2, 2)
+        assert await transport.depth(QUEUE.name) == 2
 
 
 def test_without_a_pipeline_a_queue_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,10 @@ async def test_a_request_that_fits_is_accepted(world: Store, fields: dict[str, o
         ({"generator": "gmm", "options": {"colour": 1}}, "options: gmm: .*'colour' is unknown"),
         ({"options": {"components": 3}}, "options: components given without a generator"),
         ({"training": {"new_loss": "new"}}, "training.new_loss"),
+        (
+            {"model": "other", "new_data": "rows", "training": {"augmentation": "shift"}},
+            "training.augmentation: .*'shift' is for images",
+        ),
         ({"generator": "gmm", "classes": ("zebra",)}, "classes: no gmm .*'zebra'.*generator fit"),
         ({"generator": "ga", "classes": ("0",)}, "classes: no ga .*there are none yet"),
         ({"generator": "gmm", "classes": ("5",), "fit_new": False}, "classes: no gmm .*'5'"),
@@ -99,7 +103,7 @@ async def test_a_named_base_counts_instead_of_the_released_version(world: Store)
         ({"data": "nope"}, "data: no data set"),
         ({"classes": ("9",)}, "classes: .*'9'"),
         ({"generator": "foo"}, "generator: 'foo' is unknown"),
-        ({"options": {"components": 0}}, "options: gmm"),
+        ({"options": {"components": -1}}, "options: gmm"),
         (
             {"classes": ("0",), "delete_originals": True},
             "delete_originals: 1, 2, 3, 4 would be lost",

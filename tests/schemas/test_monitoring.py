@@ -1,0 +1,62 @@
+"""What devices count adds up and can be taken apart again."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+
+from schemas.flow import DeviceReported
+from schemas.monitoring import MAX_COUNT, Observed
+from tests.schemas.messages import any_of
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+
+
+def seen(*confidence: int, predicted: tuple[int, ...] = (), correct: int = 0) -> Observed:
+    return Observed(since=NOON, confidence=confidence, predicted=predicted, correct=correct)
+
+
+@given(any_of(Observed), any_of(Observed))
+def test_a_sum_is_within_the_limits_and_does_not_depend_on_the_order(
+    one: Observed, other: Observed
+) -> None:
+    total = one.plus(other)
+
+    assert total == other.plus(one)
+    assert Observed.model_validate(total.model_dump()) == total
+
+
+def test_places_that_are_not_there_are_nothing() -> None:
+    total = seen(1, predicted=(1, 2)).plus(seen(1, 1, 1, predicted=(5,)))
+
+    assert (total.confidence, total.predicted, total.answers) == ((2, 1, 1), (6, 2), 4)
+
+
+def test_a_sum_began_with_the_first() -> None:
+    later = seen().model_copy(update={"since": NOON + timedelta(hours=1)})
+
+    assert later.plus(seen()).since == NOON
+
+
+def test_a_count_stays_at_the_largest_that_there_can_be() -> None:
+    assert seen(MAX_COUNT, correct=MAX_COUNT).plus(seen(1, correct=1)).correct == MAX_COUNT
+
+
+def test_what_was_counted_since_is_the_difference() -> None:
+    earlier, more = seen(1, 2, predicted=(3,), correct=1), seen(0, 5, predicted=(1, 4), correct=3)
+
+    since = earlier.plus(more).minus(earlier)
+
+    assert since is not None
+    assert (since.confidence, since.predicted, since.correct) == ((0, 5), (1, 4), 3)
+
+
+def test_counts_that_fell_have_no_difference() -> None:
+    assert seen(1, 5).minus(seen(2)) is None
+    assert seen(5).minus(seen(0, 1)) is None
+    assert seen(5, correct=1).minus(seen(correct=2)) is None
+
+
+def test_a_report_without_counts_can_be_read() -> None:
+    fields = {"device": "pump-1", "model": "m", "version": 1, "state": "running", "at": NOON}
+
+    assert DeviceReported.model_validate(fields).observed is None
