@@ -2,10 +2,11 @@
 
 Five tasks of two classes arrive one after the other, as rehearsal jobs of the embedded system (the in-memory bus and
 SQLite: the same stages as everywhere). After each task the model is scored on the test samples of all classes seen.
-Of earlier tasks nothing is kept but what the generator keeps; `original-N` keeps N real images a class, `naive`
-nothing, `joint` has everything at once.
+Of earlier tasks nothing is kept but what the generator keeps. The arms and tables are in benchmarks/arms.py.
 
-    python -m benchmarks.rehearsal --data mnist --arms naive gmm joint --seeds 0 1 2
+    python -m benchmarks.rehearsal --all
+    python -m benchmarks.rehearsal --tables main bytes --data mnist
+    python -m benchmarks.rehearsal --arms gmm joint --seeds 0 1 --orders 0 1
 
 Runs are kept in --out and not repeated; two run at a time. Needs `RDG_DATA_DIR`, or downloads.
 """
@@ -17,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arms import ARMS, DATA, EPOCHS, SUITED, TABLES, Arm, Table
 from control.verbs import datasets
 from learning.metrics import average_forgetting, backward_transfer
 from schemas.documents import Fitted, ModelVersion
@@ -30,96 +33,113 @@ from schemas.settings import Settings
 from tests.pipeline.system import System, embedded
 
 TASKS = 5
-DATA = ("mnist", "fashion-mnist")
-ARMS = ("naive", "gmm", "original-10", "original-100", "joint", "ga", "gan")
-TRAINING = {"epochs": 3, "patience": 3, "batch_size": 128}
-COUNTS = {"gmm": 1000, "gan": 1000, "ga": 300}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pass over the five tasks: an arm, on a data set, in an order of its classes, with a seed."""
+
+    data: str
+    arm: str
+    order: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its result's file."""
+        return f"{self.data}.{self.arm.replace(' ', '_')}.{self.order}.{self.seed}.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one pass over the five tasks gave.
+    """What one pass gave.
 
     `seconds` is CPU time of all that the arm did. `matrix[i][j]` is the accuracy on the test samples of task j after
     task i, nan where j is still to come.
     """
 
-    data: str
-    arm: str
-    seed: int
+    case: Case
     matrix: list[list[float]]
     accuracy: float
     bytes_per_class: float
     seconds: float
 
 
-async def measure(data: str, arm: str, seed: int) -> Run:
-    """Run one arm through the pipeline."""
+async def measure(case: Case) -> Run:
+    """Run one case through the pipeline."""
     with tempfile.TemporaryDirectory() as folder:
         async with embedded(Path(folder), slice_s=20, cache_bytes=1 << 29) as system:
-            classes = await _add_data(system, data)
+            tasks = await _add_data(system, case)
             started = time.process_time()
-            matrix, accuracy = await _learn(system, arm, seed, classes)
+            matrix, accuracy = await _learn(system, case, tasks)
             seconds = time.process_time() - started
             kept = await system.store.find(Fitted, model="m", limit=100)
-            size = sum(fit.size_bytes for fit in kept) / len(classes)
-            return Run(data, arm, seed, matrix, accuracy, size, seconds)
+            size = sum(fit.size_bytes for fit in kept) / sum(map(len, tasks))
+            return Run(case, matrix, accuracy, size, seconds)
 
 
-async def _add_data(system: System, data: str) -> tuple[str, ...]:
-    """Store the whole set, for scoring and for `joint`, and each task's share of it."""
+async def _add_data(system: System, case: Case) -> list[tuple[str, ...]]:
+    """Store the whole set, for scoring and for `joint`, and each task's share of it; return the tasks' classes."""
     settings = Settings()
-    origin = datasets.Origin(data)
-    splits = await datasets.read(origin, settings.data_dir, settings.home / "downloads")
-    await datasets.add(system.store, "all", splits, data)
-    classes = splits.train.classes
-    for number, own in enumerate(_tasks(classes)):
-        share = await datasets.read(
-            datasets.Origin(data, own), settings.data_dir, settings.home / "downloads"
-        )
-        await datasets.add(system.store, f"task-{number}", share, data)
-    return classes
+    cache = settings.home / "downloads"
+    splits = await datasets.read(datasets.Origin(case.data), settings.data_dir, cache)
+    await datasets.add(system.store, "all", splits, case.data)
+    tasks = _tasks(_ordered(splits.train.classes, case.order))
+    for number, own in enumerate(tasks):
+        share = await datasets.read(datasets.Origin(case.data, own), settings.data_dir, cache)
+        await datasets.add(system.store, f"task-{number}", share, case.data)
+    return tasks
 
 
-def _tasks(classes: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _ordered(classes: Sequence[str], order: int) -> list[str]:
+    places = (
+        np.random.default_rng(order).permutation(len(classes)) if order else range(len(classes))
+    )
+    return [classes[place] for place in places]
+
+
+def _tasks(classes: Sequence[str]) -> list[tuple[str, ...]]:
     width = len(classes) // TASKS
-    return [classes[start : start + width] for start in range(0, len(classes), width)]
+    return [tuple(classes[start : start + width]) for start in range(0, len(classes), width)]
 
 
 async def _learn(
-    system: System, arm: str, seed: int, classes: tuple[str, ...]
+    system: System, case: Case, tasks: list[tuple[str, ...]]
 ) -> tuple[list[list[float]], float]:
-    tasks = _tasks(classes)
-    if arm == "joint":
-        version = await _job(system, "j-joint", {"new_data": "all", "seed": seed})
+    arm = ARMS[case.arm]
+    if arm.joint:
+        version = await _job(system, "j-joint", case, {"new_data": "all"})
         return [_row(version, tasks)], version.scores.accuracy
     matrix = []
     for number, _ in enumerate(tasks):
         earlier = [name for own in tasks[:number] for name in own]
-        asked = {"new_data": f"task-{number}", "seed": seed, **_rehearsal(arm, earlier)}
-        version = await _job(system, f"j-{number}", asked)
+        asked = {"new_data": f"task-{number}", **_rehearsal(arm, earlier)}
+        version = await _job(system, f"j-{number}", case, asked)
         matrix.append(_row(version, tasks))
     return matrix, version.scores.accuracy
 
 
-def _rehearsal(arm: str, earlier: list[str]) -> dict[str, object]:
+def _rehearsal(arm: Arm, earlier: list[str]) -> dict[str, object]:
     """Return what an arm asks for beyond plain training."""
-    if arm == "naive":
+    if arm.generator is None:
         return {}
-    generator, _, budget = arm.partition("-")
-    asked: dict[str, object] = {"generator": generator, "classes": earlier}
-    if budget:
-        return asked | {"options": {"budget": int(budget)}, "count": int(budget)}
-    return asked | {"count": COUNTS[generator]}
+    return {
+        "generator": arm.generator,
+        "classes": earlier,
+        "options": arm.options,
+        "count": arm.count,
+        "filter": {"min_confidence": arm.min_confidence},
+        "labels": {"kind": arm.labels},
+    }
 
 
-async def _job(system: System, key: str, asked: dict[str, object]) -> ModelVersion:
+async def _job(system: System, key: str, case: Case, asked: dict[str, object]) -> ModelVersion:
     common = {
         "model": "m",
         "probe": "all",
-        "training": TRAINING,
-        "filter": {"min_confidence": 0.5},
+        "training": EPOCHS | SUITED[case.data] | dict(ARMS[case.arm].training),
         "review": {"min_count": 0},
+        "seed": case.seed,
     }
     await system.start(key, RehearsalSpec.model_validate(common | asked))
     job = await system.over(key, within_s=3600)
@@ -133,17 +153,23 @@ def _row(version: ModelVersion, tasks: list[tuple[str, ...]]) -> list[float]:
     return [float(np.mean([scores.get(name, np.nan) for name in own])) for own in tasks]
 
 
-def table(runs: list[Run]) -> str:
+def table(asked: Table, runs: Sequence[Run]) -> str:
     """Return mean and spread over seeds for each data set and arm, in Markdown."""
     lines = [
-        "| data | arm | accuracy % | forgetting % | backward transfer % | KB/class | CPU s | seeds |",
+        "| data | arm | accuracy % | forgetting % | backward transfer % | KB/class | CPU s | runs |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for data in DATA:
-        for arm in dict.fromkeys(run.arm for run in runs if run.data == data):
-            own = [run for run in runs if (run.data, run.arm) == (data, arm)]
-            lines.append(_line(data, arm, own))
-    return "\n".join(lines)
+    for data in asked.data:
+        for arm in asked.arms:
+            own = [
+                run
+                for run in runs
+                if (run.case.data, run.case.arm) == (data, arm)
+                and run.case.order in asked.orders
+                and run.case.seed in asked.seeds
+            ]
+            lines += [_line(data, arm, own)] if own else []
+    return f"### {asked.title}\n\n" + "\n".join(lines)
 
 
 def _line(data: str, arm: str, runs: list[Run]) -> str:
@@ -153,9 +179,8 @@ def _line(data: str, arm: str, runs: list[Run]) -> str:
         square = [np.array(run.matrix) for run in runs]
         forgot = f"{100 * np.mean([average_forgetting(each) for each in square]):.1f}"
         transfer = f"{100 * np.mean([backward_transfer(each) for each in square]):.1f}"
-    size = (
-        f"{np.mean([run.bytes_per_class for run in runs]) / 1024:.0f}" if arm != "joint" else "all"
-    )
+    kept = np.mean([run.bytes_per_class for run in runs]) / 1024
+    size = "all" if ARMS[arm].joint else f"{kept:.1f}"
     seconds = np.mean([run.seconds for run in runs])
     return (
         f"| {data} | {arm} | {np.mean(accuracy):.2f} ± {np.std(accuracy):.2f} | {forgot} | {transfer} "
@@ -163,50 +188,69 @@ def _line(data: str, arm: str, runs: list[Run]) -> str:
     )
 
 
-def _missing(arguments: argparse.Namespace) -> list[tuple[str, str, int, Path]]:
-    wanted = [
-        (data, arm, seed, arguments.out / f"{data}.{arm}.{seed}.json")
-        for seed in arguments.seeds
-        for data in arguments.data
-        for arm in arguments.arms
-    ]
-    return [each for each in wanted if not each[3].exists()]
+def _cases(tables: Sequence[Table]) -> Iterator[Case]:
+    for each in tables:
+        for seed in each.seeds:
+            for order in each.orders:
+                for data in each.data:
+                    yield from (Case(data, arm, order, seed) for arm in each.arms)
 
 
-def _run_missing(arguments: argparse.Namespace) -> None:
-    """Run what has no result yet, `--jobs` processes at a time: each is one thread of training."""
+def _run_missing(cases: Sequence[Case], folder: Path, jobs: int) -> None:
+    """Run what has no result yet, `jobs` processes at a time: each is one thread of training."""
     running: list[subprocess.Popen[bytes]] = []
-    for data, arm, seed, path in _missing(arguments):
-        if len(running) >= arguments.jobs:
+    for case in dict.fromkeys(cases):
+        if (folder / case.name).exists():
+            continue
+        while len(running) >= jobs:
             running.pop(0).wait()
-        sys.stderr.write(f"{data} {arm} seed {seed}\n")
-        one = ["--one", data, arm, str(seed), "--out", str(path)]
+        sys.stderr.write(f"{case}\n")
+        one = ["--one", json.dumps(asdict(case)), "--out", str(folder)]
         running.append(subprocess.Popen([sys.executable, "-m", "benchmarks.rehearsal", *one]))
     for process in running:
         process.wait()
 
 
+def _read(folder: Path) -> list[Run]:
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return [Run(**{**fields, "case": Case(**fields["case"])}) for fields in found]
+
+
+def _tables(arguments: argparse.Namespace) -> list[Table]:
+    """Return the tables asked for, by name, or the one that the arms asked for make."""
+    if arguments.arms:
+        arms, seeds, orders = arguments.arms, arguments.seeds, arguments.orders
+        asked = [Table("Arms asked for", tuple(arms), tuple(seeds), tuple(orders))]
+    else:
+        asked = [TABLES[name] for name in (TABLES if arguments.all else arguments.tables)]
+    return [replace(each, data=tuple(arguments.data)) for each in asked]
+
+
 def main() -> None:
-    """Run what is missing and print the table."""
+    """Run what is missing and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--all", action="store_true", help="every table")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=["main"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", help=", ".join(ARMS))
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), help=f"default: {' '.join(ARMS)}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="with --arms")
+    parser.add_argument("--orders", nargs="+", type=int, default=[0], help="with --arms")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--out", type=Path, default=Path("out/rehearsal"))
-    parser.add_argument("--one", nargs=3, metavar=("DATA", "ARM", "SEED"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        data, arm, seed = arguments.one
-        run = asyncio.run(measure(data, arm, int(seed)))
-        arguments.out.write_text(json.dumps(asdict(run)))
-        return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    _run_missing(arguments)
-    runs = [Run(**json.loads(path.read_text())) for path in sorted(arguments.out.glob("*.json"))]
-    print(table(runs))
+    if arguments.one:
+        case = Case(**arguments.one)
+        result = json.dumps(asdict(asyncio.run(measure(case))))
+        (arguments.out / case.name).write_text(result)
+        return
+    tables = _tables(arguments)
+    _run_missing(list(_cases(tables)), arguments.out, arguments.jobs)
+    runs = _read(arguments.out)
+    print("\n\n".join(table(each, runs) for each in tables))
 
 
 if __name__ == "__main__":
