@@ -3,6 +3,8 @@
 A module here has `produce(run)` and `consume(run)`. Each runs in a process of its own (benchmarks/peers/__main__.py):
 it connects, calls `run.ready()`, publishes or handles `run.count` messages and calls `run.done()`. Publishing is done
 once every message is confirmed, where the system confirms at all; handling, once the last handler has returned.
+
+avalanche_replay.py stands apart: a library of continual learning, a command of its own.
 """
 
 from collections.abc import Callable
