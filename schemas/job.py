@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.limits import AtMost, Count, Ordinal
 from schemas.model import Classes
-from schemas.names import Name
+from schemas.names import Name, OptionName
 
 Option = (
     Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -15,7 +15,7 @@ Option = (
     | Annotated[str, Field(max_length=1024)]
 )
 
-Options = Annotated[dict[Name, Option], AtMost(64)]
+Options = Annotated[dict[OptionName, Option], AtMost(64)]
 """A generator's own options; the generator checks them."""
 
 Rejections = Annotated[dict[Annotated[str, Field(max_length=64)], Count], AtMost(16)]

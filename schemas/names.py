@@ -8,6 +8,9 @@ from pydantic import StringConstraints
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", max_length=63)]
 """A model, data set, generator, stage or device: lower case letters, digits and dashes."""
 
+OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)]
+"""An option of a generator: as a name, with underscores too."""
+
 ClassName = Annotated[
     str,
     StringConstraints(pattern=r"^[^\x00-\x1f,]{1,64}$", max_length=64, strip_whitespace=True),

@@ -9,7 +9,8 @@ nothing shifts images or lowers the rate, which ours do.
     pip install avalanche-lib
     python -m benchmarks.peers.avalanche_replay --data mnist --seeds 0
 
-Needs `RDG_DATA_DIR`, or downloads.
+Needs `RDG_DATA_DIR`, or downloads, and a torchvision of the same build as torch: beside a CPU build of torch, PyPI's
+cannot be imported.
 """
 
 import argparse

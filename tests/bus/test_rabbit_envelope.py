@@ -19,6 +19,7 @@ from bus.rabbit_envelope import (
     KEY,
     MAX_HEADER_BYTES,
     MAX_TRACE_BYTES,
+    POSTPONED,
     attempt_of,
     envelope_of,
     letter_of,
@@ -155,4 +156,4 @@ def test_every_header_of_the_format_is_known() -> None:
     wire = Path(__file__).parents[2].joinpath("docs/formats/wire.md").read_text()
     named = set(re.findall(r"`((?:ce-|rdg-|trace)[a-z-]+)`", wire))
 
-    assert named == KEPT | {KEY, ATTEMPT, "rdg-delay", "rdg-retried", *DEATH}
+    assert named == KEPT | {KEY, ATTEMPT, POSTPONED, "rdg-retried", *DEATH}

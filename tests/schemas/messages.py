@@ -16,13 +16,13 @@ from pydantic.fields import FieldInfo
 from schemas.arrays import ArrayOf
 from schemas.job import RehearsalSpec
 from schemas.message import Message
-from schemas.names import ClassName, Digest, Name
+from schemas.names import ClassName, Digest, Name, OptionName
 
 M = TypeVar("M", bound=BaseModel)
 Limits = tuple[object, ...]
 
-NAME_PATTERN, DIGEST_PATTERN, CLASS_PATTERN = (
-    str(get_args(kind)[1].pattern) for kind in (Name, Digest, ClassName)
+NAME_PATTERN, OPTION_PATTERN, DIGEST_PATTERN, CLASS_PATTERN = (
+    str(get_args(kind)[1].pattern) for kind in (Name, OptionName, Digest, ClassName)
 )
 
 FEW = 3  # entries of a collection
@@ -31,6 +31,9 @@ INT64 = 2**63  # msgpack's integers, in any language
 NAMES = st.text("abz059-", min_size=1, max_size=8).filter(lambda text: text[0] != "-")
 TEXTS = {  # by hand: what a regular expression gives is long, and slow to find
     NAME_PATTERN: NAMES,
+    OPTION_PATTERN: st.text("az09_-", min_size=1, max_size=8).filter(
+        lambda text: text[0] not in "_-"
+    ),
     DIGEST_PATTERN: st.binary(min_size=32, max_size=32).map(bytes.hex),
     CLASS_PATTERN: st.text(
         st.characters(min_codepoint=32, codec="utf-8", exclude_characters=","), max_size=8

@@ -1,11 +1,14 @@
 """What a publisher may ask for: a slip of the pen is an error, never a silence."""
 
+from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from learning.generators import BUILT_IN
 from schemas.job import Asked, Filter, FitSpec, Gates, RehearsalSpec, Review, Spec, Training
 from tests.schemas.messages import any_of
 
@@ -88,6 +91,16 @@ def test_a_value_beyond_its_limits_is_refused_by_its_name(field: str, value: obj
 @settings(max_examples=25, deadline=None)
 def test_a_specification_survives_json(spec: FitSpec) -> None:
     assert READ.validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_option_of_a_generator_may_be_asked_for(name: str) -> None:
+    module = import_module(f"learning.generators.{name}")
+    options = asdict(module.Settings())
+
+    spec = READ.validate_python(FIT | {"generator": name, "options": options})
+
+    assert spec.options == options
 
 
 def test_options_keep_their_types() -> None:
