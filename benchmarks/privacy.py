@@ -37,8 +37,10 @@ ARMS: dict[str, Options] = {
     "original": {},
     "original budget=100": {"budget": 100},
     "gmm": {},
-    "gmm components=100": {"components": 200},
+    "gmm components=20": {"components": 20},
+    "gmm epsilon=4": {"epsilon": 4.0},
     "ga": {},
+    "ga start=statistics": {"start": "statistics"},
     "gan steps=1000": {"steps": 1000},
 }
 CONTROL = "fresh real"
@@ -96,12 +98,12 @@ def arms(records: Records, names: list[str], count: int, seed: int) -> Iterator[
         order = Order(state, 0, count, seed, options)
         found = evaluate(generator, order, records.training, records.held_out)
         accuracy = found.accuracy if found else None
-        sample = _sampler(generator, order, records.training)
+        sample = sampler(generator, order, records.training)
         seconds = time.process_time() - started
         yield Arm(name, sample, len(pack(state)), accuracy, seconds)
 
 
-def _sampler(generator: Generator, order: Order, training: Task) -> Sample:
+def sampler(generator: Generator, order: Order, training: Task) -> Sample:
     """Return what draws samples; a search asks a linear model that was trained on the same records."""
     scaling = Scaling.of(training.samples)
     model = LogisticRegression(max_iter=100, tol=1e-2)

@@ -80,7 +80,7 @@ def likeness(total: NDArray[np.float64], reference: ClassReference) -> Likeness 
     covariance = (lower + np.tril(lower, -1).T) / n - np.outer(off, off)
     return Likeness(
         fidelity=float(reached.sum() / n),
-        coverage=float(np.minimum(reference.masses, reached / (n * WITHIN)).sum()),
+        coverage=min(1.0, float(np.minimum(reference.masses, reached / (n * WITHIN)).sum())),
         drift=_drift(off, covariance * n / (n - 1), n, reference.covariance),
     )
 

@@ -65,10 +65,13 @@ def write_document(document: Document) -> str:
 
 
 def read_document(kind: type[D], key: str, body: str) -> D:
-    """Return the document of a stored form, or raise Damaged with the document's name."""
+    """Return the document of a stored form, or raise Damaged with the document's name.
+
+    Fields that are not known are ignored, in what a publisher asked for too: a newer release may have written it.
+    """
     try:
         _check_stored(body)
-        return kind.model_validate_json(body)
+        return kind.model_validate_json(body, extra="ignore")
     except ValidationError as error:
         raise Damaged(f"{_name(kind, key)} cannot be read: {problems_of(error)}") from error
     except ValueError as error:

@@ -185,6 +185,9 @@ def _draw(
     learned: Arrays, shape: tuple[int, ...], count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return values (count, *shape), unbounded."""
+    if "mean" not in learned:  # fitted by 0.1.0, which scaled the centre too
+        centre = learned["centre"].reshape(shape)
+        learned = {**learned, "mean": centre, "centre": np.zeros(1, np.float32)}
     kind = low_rank if "axes" in learned else principal
     values = kind.draw(learned, shape, count, rng)
     return np.asarray(learned["mean"] + learned["spread"] * values, np.float32)

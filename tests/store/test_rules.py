@@ -21,7 +21,7 @@ from schemas.limits import MAX_ENTRIES
 from store import rules
 from store.errors import Damaged
 from store.rules import read_document, write_document
-from tests.schemas.messages import any_of
+from tests.schemas.messages import any_of, example
 
 LIGHT = settings(max_examples=25, deadline=None)
 
@@ -66,6 +66,14 @@ def test_a_field_that_is_not_known_yet_is_ignored(
     body = json.loads(write_document(document)) | {"added-later": {"nested": [1]}}
 
     assert read_document(kind, document.id, json.dumps(body)) == document
+
+
+def test_what_a_newer_release_lets_a_publisher_ask_for_is_ignored() -> None:
+    document = example(Job)
+    body = json.loads(write_document(document))
+    body["spec"]["added-later"] = 1
+
+    assert read_document(Job, document.id, json.dumps(body)) == document
 
 
 @given(st.text() | any_json.map(json.dumps))

@@ -199,3 +199,18 @@ def test_a_classifier_learns_more_from_private_digits_the_less_private_they_are(
     assert scores[0] < 0.5
     assert scores[1] > 0.55
     assert scores[2] > 0.8
+
+
+def test_a_fit_of_the_first_release_is_still_drawn_from() -> None:
+    """Release 0.1.0 kept the centre in grey values, and no mean beside it."""
+    state = {
+        "samples": np.zeros((0, 2, 2), np.uint8),
+        "range": np.array([0, 255], np.float32).reshape(2, 1, 1),
+        "0/centre": np.array([10, 20, 30, 40], np.float32),
+        "0/spread": np.array([2], np.float32),
+        "0/basis": np.array([[1, 0, 0, -1]], np.float16),
+        "0/weights": np.ones(1),
+        "0/means": np.array([[3]], np.float16),
+        "0/factors": np.zeros((1, 1), np.float16),
+    }
+    np.testing.assert_array_equal(drawn(state, 0, 2), [[[16, 20], [30, 34]]] * 2)

@@ -1,0 +1,58 @@
+"""What each generator draws, to be looked at: a contact sheet of each, a row for each class.
+
+    python -m benchmarks.sheets --data mnist fashion-mnist --out docs/images
+
+Each generator is fitted on some real records of each class; `original` shows what it should look like. Needs
+`RDG_DATA_DIR`, or downloads.
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.arms import DATA
+from benchmarks.privacy import records_of, sampler
+from control.sheet import contact_sheet
+from learning.generators import load
+from learning.generators.base import Order
+from learning.options import Options
+
+DRAWN: dict[str, tuple[str, Options]] = {
+    "original": ("original", {}),
+    "gmm": ("gmm", {}),
+    "gmm-8kb": ("gmm", {"budget_kb": 8}),
+    "gmm-private": ("gmm", {"epsilon": 4.0}),
+    "gan": ("gan", {"steps": 2000}),
+    "ga": ("ga", {}),
+    "ga-statistics": ("ga", {"start": "statistics"}),
+}
+SHOWN = 16
+
+
+def draw(data: str, records: int, seed: int, folder: Path) -> None:
+    """Write a sheet for each generator."""
+    training = records_of(data, records, seed).training
+    for name, (kind, options) in DRAWN.items():
+        generator = load(kind)
+        state = generator.fit(training, options, seed, None, lambda: False).state
+        sample = sampler(generator, Order(state, 0, SHOWN, seed, options), training)
+        rows = [(str(label), sample(label)) for label in training.classes()]
+        print(contact_sheet(rows, folder / f"sheet-{data}-{name}.png"))
+
+
+def main() -> None:
+    """Draw the sheets asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--records", type=int, default=1500, help="a class, that are fitted")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out/sheets"))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for data in arguments.data:
+        draw(data, arguments.records, arguments.seed, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
