@@ -37,11 +37,20 @@ class Course:
 
 @dataclass(frozen=True)
 class Result:
-    """Accuracy on the test samples of all classes; bytes that generators keep of a class; CPU time of all stages."""
+    """What one pass over the tasks gave.
+
+    Attributes:
+        accuracy: On the test samples of all classes, after the last task.
+        bytes_per_class: That generators keep; what is kept beside them to judge a set by is not in it.
+        seconds: CPU time of all stages.
+        matrix: `[i][j]` is the accuracy on the test samples of task j after task i, nan where j is still to come.
+
+    """
 
     accuracy: float
     bytes_per_class: float
     seconds: float
+    matrix: list[list[float]]
 
 
 async def learn(course: Course, arm: Arm, seed: int) -> Result:
@@ -50,10 +59,12 @@ async def learn(course: Course, arm: Arm, seed: int) -> Result:
         async with embedded(Path(folder), slice_s=20, cache_bytes=1 << 29) as system:
             await _add(system, course)
             started = time.process_time()
-            version = await _last_version(system, course, arm, seed)
+            versions = await _versions(system, course, arm, seed)
             seconds = time.process_time() - started
             kept = sum(fit.size_bytes for fit in await system.store.find(Fitted, limit=100))
-            return Result(version.scores.accuracy, kept / sum(map(len, course.tasks)), seconds)
+            size = kept / sum(map(len, course.tasks))
+            matrix = [_row(version, course.tasks) for version in versions]
+            return Result(versions[-1].scores.accuracy, size, seconds, matrix)
 
 
 async def _add(system: System, course: Course) -> None:
@@ -66,7 +77,8 @@ async def _add(system: System, course: Course) -> None:
         await datasets.add(system.store, f"task-{number}", share, "task")
 
 
-async def _last_version(system: System, course: Course, arm: Arm, seed: int) -> ModelVersion:
+async def _versions(system: System, course: Course, arm: Arm, seed: int) -> list[ModelVersion]:
+    """Return what came of each task, or for `joint` the one that all came to."""
     common = {
         "model": "m",
         "probe": "all",
@@ -76,13 +88,14 @@ async def _last_version(system: System, course: Course, arm: Arm, seed: int) -> 
         "seed": seed,
     }
     if arm.joint:
-        return await _job(system, "j-joint", {**common, "new_data": "all"})
+        return [await _job(system, "j-joint", {**common, "new_data": "all"})]
+    versions: list[ModelVersion] = []
     for number, _ in enumerate(course.tasks):
         earlier = [name for own in course.tasks[:number] for name in own]
         asked = {"new_data": f"task-{number}", **_rehearsal(arm, earlier)}
-        version = await _job(system, f"j-{number}", {**common, **asked})
+        versions.append(await _job(system, f"j-{number}", {**common, **asked}))
         common["architecture"] = None  # of the first version only
-    return version
+    return versions
 
 
 def _rehearsal(arm: Arm, earlier: list[str]) -> dict[str, object]:
@@ -95,6 +108,7 @@ def _rehearsal(arm: Arm, earlier: list[str]) -> dict[str, object]:
         "options": arm.options,
         "count": arm.count,
         "filter": {"min_confidence": arm.min_confidence},
+        "labels": {"kind": arm.labels},
     }
 
 
@@ -104,6 +118,11 @@ async def _job(system: System, key: str, asked: Mapping[str, object]) -> ModelVe
     if job.state != "completed":
         raise SystemExit(f"{key} ended {job.state}: {job.reason}")
     return await system.store.get(ModelVersion, str(job.result))
+
+
+def _row(version: ModelVersion, tasks: Sequence[tuple[str, ...]]) -> list[float]:
+    scores = version.scores.per_class
+    return [float(np.mean([scores.get(name, np.nan) for name in own])) for own in tasks]
 
 
 def save(splits: Splits, path: Path) -> None:
@@ -122,10 +141,10 @@ def save(splits: Splits, path: Path) -> None:
 def show(title: str, results: Mapping[str, Sequence[Result]]) -> None:
     """Print a row for each arm of benchmarks/arms.py: mean and spread over its runs."""
     columns = ("arm", "accuracy %", "KB/class", "CPU s", "runs")
-    table(title, columns, [_row(arm, runs) for arm, runs in results.items()])
+    table(title, columns, [_shown(arm, runs) for arm, runs in results.items()])
 
 
-def _row(arm: str, runs: Sequence[Result]) -> list[object]:
+def _shown(arm: str, runs: Sequence[Result]) -> list[object]:
     accuracy = [100 * run.accuracy for run in runs]
     kept = np.mean([run.bytes_per_class for run in runs]) / 1024
     seconds = float(np.mean([run.seconds for run in runs]))

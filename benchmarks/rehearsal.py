@@ -8,7 +8,8 @@ Of earlier tasks nothing is kept but what the generator keeps. The arms and tabl
     python -m benchmarks.rehearsal --tables main bytes --data mnist
     python -m benchmarks.rehearsal --arms gmm joint --seeds 0 1 --orders 0 1
 
-Runs are kept in --out and not repeated; two run at a time. Needs `RDG_DATA_DIR`, or downloads.
+Runs are kept in --out and not repeated, whatever has changed since: delete them then. Two run at a time. Needs
+`RDG_DATA_DIR`, or downloads.
 """
 
 import argparse
@@ -16,21 +17,18 @@ import asyncio
 import json
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.arms import ARMS, DATA, EPOCHS, SUITED, TABLES, Arm, Table
+from benchmarks.arms import ARMS, DATA, EPOCHS, SUITED, TABLES, Table
+from benchmarks.incremental import Course, learn
+from benchmarks.report import heading
 from control.verbs import datasets
 from learning.metrics import average_forgetting, backward_transfer
-from schemas.documents import Fitted, ModelVersion
-from schemas.job import RehearsalSpec
 from schemas.settings import Settings
-from tests.pipeline.system import System, embedded
 
 TASKS = 5
 
@@ -67,28 +65,16 @@ class Run:
 
 async def measure(case: Case) -> Run:
     """Run one case through the pipeline."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with embedded(Path(folder), slice_s=20, cache_bytes=1 << 29) as system:
-            tasks = await _add_data(system, case)
-            started = time.process_time()
-            matrix, accuracy = await _learn(system, case, tasks)
-            seconds = time.process_time() - started
-            kept = await system.store.find(Fitted, model="m", limit=100)
-            size = sum(fit.size_bytes for fit in kept) / sum(map(len, tasks))
-            return Run(case, matrix, accuracy, size, seconds)
-
-
-async def _add_data(system: System, case: Case) -> list[tuple[str, ...]]:
-    """Store the whole set, for scoring and for `joint`, and each task's share of it; return the tasks' classes."""
     settings = Settings()
-    cache = settings.home / "downloads"
-    splits = await datasets.read(datasets.Origin(case.data), settings.data_dir, cache)
-    await datasets.add(system.store, "all", splits, case.data)
-    tasks = _tasks(_ordered(splits.train.classes, case.order))
-    for number, own in enumerate(tasks):
-        share = await datasets.read(datasets.Origin(case.data, own), settings.data_dir, cache)
-        await datasets.add(system.store, f"task-{number}", share, case.data)
-    return tasks
+    reading = datasets.Origin(case.data), settings.data_dir, settings.home / "downloads"
+    splits = await datasets.read(*reading)
+    course = Course(
+        splits=splits,
+        tasks=_tasks(_ordered(splits.train.classes, case.order)),
+        training=EPOCHS | SUITED[case.data],
+    )
+    result = await learn(course, ARMS[case.arm], case.seed)
+    return Run(case, result.matrix, result.accuracy, result.bytes_per_class, result.seconds)
 
 
 def _ordered(classes: Sequence[str], order: int) -> list[str]:
@@ -98,59 +84,9 @@ def _ordered(classes: Sequence[str], order: int) -> list[str]:
     return [classes[place] for place in places]
 
 
-def _tasks(classes: Sequence[str]) -> list[tuple[str, ...]]:
+def _tasks(classes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     width = len(classes) // TASKS
-    return [tuple(classes[start : start + width]) for start in range(0, len(classes), width)]
-
-
-async def _learn(
-    system: System, case: Case, tasks: list[tuple[str, ...]]
-) -> tuple[list[list[float]], float]:
-    arm = ARMS[case.arm]
-    if arm.joint:
-        version = await _job(system, "j-joint", case, {"new_data": "all"})
-        return [_row(version, tasks)], version.scores.accuracy
-    matrix = []
-    for number, _ in enumerate(tasks):
-        earlier = [name for own in tasks[:number] for name in own]
-        asked = {"new_data": f"task-{number}", **_rehearsal(arm, earlier)}
-        version = await _job(system, f"j-{number}", case, asked)
-        matrix.append(_row(version, tasks))
-    return matrix, version.scores.accuracy
-
-
-def _rehearsal(arm: Arm, earlier: list[str]) -> dict[str, object]:
-    """Return what an arm asks for beyond plain training."""
-    if arm.generator is None:
-        return {}
-    return {
-        "generator": arm.generator,
-        "classes": earlier,
-        "options": arm.options,
-        "count": arm.count,
-        "filter": {"min_confidence": arm.min_confidence},
-        "labels": {"kind": arm.labels},
-    }
-
-
-async def _job(system: System, key: str, case: Case, asked: dict[str, object]) -> ModelVersion:
-    common = {
-        "model": "m",
-        "probe": "all",
-        "training": EPOCHS | SUITED[case.data] | dict(ARMS[case.arm].training),
-        "review": {"min_count": 0},
-        "seed": case.seed,
-    }
-    await system.start(key, RehearsalSpec.model_validate(common | asked))
-    job = await system.over(key, within_s=3600)
-    if job.state != "completed":
-        raise SystemExit(f"{key} ended {job.state}: {job.reason}")
-    return await system.store.get(ModelVersion, str(job.result))
-
-
-def _row(version: ModelVersion, tasks: list[tuple[str, ...]]) -> list[float]:
-    scores = version.scores.per_class
-    return [float(np.mean([scores.get(name, np.nan) for name in own])) for own in tasks]
+    return tuple(tuple(classes[start : start + width]) for start in range(0, len(classes), width))
 
 
 def table(asked: Table, runs: Sequence[Run]) -> str:
@@ -209,6 +145,8 @@ def _run_missing(cases: Sequence[Case], folder: Path, jobs: int) -> None:
         running.append(subprocess.Popen([sys.executable, "-m", "benchmarks.rehearsal", *one]))
     for process in running:
         process.wait()
+    if lacking := [case.name for case in cases if not (folder / case.name).exists()]:
+        raise SystemExit(f"no result of {', '.join(lacking)}: the reason is above")
 
 
 def _read(folder: Path) -> list[Run]:
@@ -245,12 +183,15 @@ def main() -> None:
     if arguments.one:
         case = Case(**arguments.one)
         result = json.dumps(asdict(asyncio.run(measure(case))))
-        (arguments.out / case.name).write_text(result)
+        unfinished = arguments.out / f"{case.name}.part"
+        unfinished.write_text(result)
+        unfinished.rename(arguments.out / case.name)
         return
     tables = _tables(arguments)
     _run_missing(list(_cases(tables)), arguments.out, arguments.jobs)
     runs = _read(arguments.out)
-    print("\n\n".join(table(each, runs) for each in tables))
+    heading(0, ("numpy", "scikit-learn", "torch"), **EPOCHS)
+    print("\n" + "\n\n".join(table(each, runs) for each in tables))
 
 
 if __name__ == "__main__":

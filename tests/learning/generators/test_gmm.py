@@ -203,7 +203,7 @@ def test_a_classifier_learns_more_from_private_digits_the_less_private_they_are(
 
 def test_a_fit_of_the_first_release_is_still_drawn_from() -> None:
     """Release 0.1.0 kept the centre in grey values, and no mean beside it."""
-    state = {
+    state: Arrays = {
         "samples": np.zeros((0, 2, 2), np.uint8),
         "range": np.array([0, 255], np.float32).reshape(2, 1, 1),
         "0/centre": np.array([10, 20, 30, 40], np.float32),
