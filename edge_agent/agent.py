@@ -8,8 +8,9 @@ Answers are counted, and the counts reported now and then: see edge_agent/observ
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from bus.bus import Bus
 from bus.connect import connect
@@ -32,6 +33,7 @@ log = logging.getLogger("rdg.agent")
 
 
 REPORT_S = 300.0
+STOP_S = 3.0  # for the last report
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Agent:
     """Follows the releases of `model` for `device`. It starts with what `slots` holds.
 
     `predict` and `judge` may be called from any thread; `run` and `follow` belong to one event loop. What was counted
-    is reported about every `report_s` seconds.
+    is reported about every `report_s` seconds, before another version runs, and at the end.
 
     Raises:
         Invalid: The state directory holds another model.
@@ -58,6 +60,7 @@ class Agent:
         self.model = model
         self._slots = slots
         self._report_s = report_s
+        self._due = monotonic() + report_s * random.random()  # noqa: S311  not all at once
         self._running: _Running | None = None
         self._reporter = Reporter(device, model)
         if (kept := slots.load()) is not None:
@@ -98,7 +101,10 @@ class Agent:
             running.observer.judged(answer, labels)
 
     async def run(self, url: str, namespace: str = "rdg", tls: Tls = SYSTEM) -> None:
-        """Follow releases on the bus at `url` for ever; without a bus, go on answering and try again."""
+        """Follow releases on the bus at `url` for ever; without a bus, go on answering and try again.
+
+        Cancelled, it first reports as `follow` does.
+        """
         waits = pauses()
         while True:
             try:
@@ -112,15 +118,24 @@ class Agent:
     async def follow(self, bus: Bus) -> None:
         """Take each release from the newest on, and report, for ever.
 
+        Cancelled, it first reports what was counted, which takes STOP_S seconds at most.
+
         Raises:
             BusError: The subscription could not be made.
 
         """
-        async with (
-            bus.follow(ModelReleased, self.model, since="newest", stage="edge_agent") as releases,
-            tasks() as group,
-        ):
+        releases = bus.follow(ModelReleased, self.model, since="newest", stage="edge_agent")
+        async with releases as stream:
             log.info("agent %s follows model %s", self.device, self.model)
+            try:
+                await self._follow(stream, bus)
+            except asyncio.CancelledError:
+                self._count_now()
+                await self._reporter.flush(bus, STOP_S)
+                raise
+
+    async def _follow(self, releases: AsyncIterator[ModelReleased], bus: Bus) -> None:
+        async with tasks() as group:
             group.create_task(self._reporter.send(bus), name="send reports")
             group.create_task(self._count(), name="report counts")
             async for released in releases:
@@ -142,11 +157,15 @@ class Agent:
         self._start(model)
 
     async def _count(self) -> None:
-        """Report now and then what was counted, for ever."""
+        """Report now and then what was counted, for ever; a lost connection does not set the time back."""
         while True:
-            await asyncio.sleep(self._report_s * random.uniform(0.8, 1.2))  # noqa: S311  not all at once
-            if self._running:
-                self._reporter.count(self._running.observer.counted())
+            await asyncio.sleep(self._due - monotonic())
+            self._count_now()
+            self._due = monotonic() + self._report_s * random.uniform(0.8, 1.2)  # noqa: S311
+
+    def _count_now(self) -> None:
+        if self._running:
+            self._reporter.count(self._running.observer.counted())
 
     def _accepted(self, released: ModelReleased) -> Model | None:
         model = check(released, self.running, self.model)
@@ -163,6 +182,7 @@ class Agent:
         self._start(model)
 
     def _start(self, model: Model) -> None:
+        self._count_now()  # the last of the version before
         self._running = _Running(model, Observer(model.manifest.classes))
         log.info("%s", model.describe())
         self._reporter.report("running", model.manifest)

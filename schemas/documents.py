@@ -294,12 +294,16 @@ class Model(Document):
     released: Count | None = None
 
 
+MAX_RUNS = 100
+
+
 class Device(Document):
     """What a device last said that it runs; its id is the device's name.
 
     Attributes:
         observed: What it has counted of the version's answers since it began to count.
         earlier: What it had counted of them before that, each time that it began anew.
+        runs: When it began to count what is in `earlier`; the newest MAX_RUNS.
 
     """
 
@@ -313,6 +317,7 @@ class Device(Document):
     reported: datetime
     observed: Observed | None = None
     earlier: Observed | None = None
+    runs: Annotated[tuple[AwareDatetime, ...], AtMost(MAX_RUNS)] = ()
 
     @property
     def counted(self) -> Observed | None:

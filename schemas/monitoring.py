@@ -13,8 +13,10 @@ from schemas.limits import MAX_ENTRIES, AtMost, Count, Ordinal
 from schemas.model import Frozen
 
 BINS = 10
-MAX_COUNT = 2**63 - 1
+MAX_COUNT = 2**49
+"""Of one class or bin: a histogram of MAX_ENTRIES of them still adds up within 64 bits."""
 
+Tally = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Level = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -31,10 +33,10 @@ class Observed(Frozen):
     """
 
     since: AwareDatetime
-    confidence: Annotated[tuple[Count, ...], AtMost(BINS)] = ()
-    predicted: Annotated[tuple[Count, ...], AtMost(MAX_ENTRIES)] = ()
-    correct: Count = 0
-    wrong: Count = 0
+    confidence: Annotated[tuple[Tally, ...], AtMost(BINS)] = ()
+    predicted: Annotated[tuple[Tally, ...], AtMost(MAX_ENTRIES)] = ()
+    correct: Tally = 0
+    wrong: Tally = 0
 
     @property
     def answers(self) -> int:

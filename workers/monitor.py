@@ -31,7 +31,7 @@ from schemas.message import derived_id
 from schemas.monitoring import BINS, MonitorPolicy, Observed, Watch
 from schemas.names import job_of
 from store.base import Store, each
-from store.errors import Conflict, NotFound, StoreError
+from store.errors import Conflict, NotFound, StoreError, StoreUnavailable
 from workers.whereabouts import OPEN
 
 log = logging.getLogger("rdg.monitor")
@@ -68,17 +68,21 @@ class Monitors:
     async def look(self) -> None:
         """Look once at each monitor that is on. What one of them meets does not keep the others waiting."""
         async for monitor in each(self.store, Monitor):
-            try:
-                if monitor.state == "on":
-                    await self._look_at(monitor)
-            except Conflict:
-                log.debug("somebody else looked at the monitor of %s", monitor.id)
-            except (BusError, NotFound) as error:
-                log.warning("the monitor of %s, at the next look: %s", monitor.id, error)
+            if monitor.state == "on":
+                await self._look_at(monitor)
 
     async def _look_at(self, monitor: Monitor) -> None:
-        for step in (self._asked, self._judged, self._asked):
-            monitor = await step(monitor)
+        try:
+            for step in (self._asked, self._judged, self._asked):
+                monitor = await step(monitor)
+        except StoreUnavailable:
+            raise
+        except Conflict:
+            log.debug("somebody else looked at the monitor of %s", monitor.id)
+        except (BusError, StoreError) as error:  # of this monitor alone
+            log.warning("the monitor of %s, at the next look: %s", monitor.id, error)
+        except Exception:  # what devices say must not end the process, at each restart again
+            log.exception("the monitor of %s cannot be judged; this is a bug", monitor.id)
 
     async def _judged(self, monitor: Monitor) -> Monitor:
         """Return the monitor after the newest window, if that is complete."""

@@ -1,7 +1,5 @@
 """Monitors: when a model is to be rehearsed. workers/monitor.py looks at them."""
 
-from typing import Literal
-
 from control.verbs import requests
 from control.verbs.errors import Invalid
 from control.verbs.pages import page as page_of
@@ -24,7 +22,7 @@ async def put(store: Store, model: str, policy: MonitorPolicy) -> Monitor:
         raise Invalid("model", f"{policy.spec.model!r} is not {model!r}", remedy)
     await requests.check(store, policy.spec)
     await store.insert(Monitor(id=model, policy=policy))
-    return await _changed(store, model, "on", policy)
+    return await change(store, Monitor, model, lambda known: _on(known, policy))
 
 
 async def page(store: Store, limit: int = 100, before: str | None = None) -> list[Monitor]:
@@ -38,17 +36,23 @@ async def show(store: Store, model: str) -> Monitor:
 
 
 async def off(store: Store, model: str) -> Monitor:
-    """Switch a model's monitor off, or raise NotFound. A job that it asked for goes on."""
-    return await _changed(store, model, "off")
+    """Switch a model's monitor off, or raise NotFound.
+
+    A job that it asked for goes on. An alarm that has asked for none yet never will: it is as if it had not been.
+    """
+    return await change(store, Monitor, model, _off)
 
 
-async def _changed(
-    store: Store, model: str, state: Literal["on", "off"], policy: MonitorPolicy | None = None
-) -> Monitor:
-    def step(monitor: Monitor) -> Monitor:
-        wanted = policy or monitor.policy
-        if (monitor.state, monitor.policy) == (state, wanted):
-            return monitor
-        return monitor.model_copy(update={"state": state, "policy": wanted})
+def _on(monitor: Monitor, policy: MonitorPolicy) -> Monitor:
+    if (monitor.state, monitor.policy) == ("on", policy):
+        return monitor
+    return monitor.model_copy(update={"state": "on", "policy": policy})
 
-    return await change(store, Monitor, model, step)
+
+def _off(monitor: Monitor) -> Monitor:
+    watch = monitor.watch
+    if watch and watch.asking:
+        watch = watch.model_copy(update={"asking": "", "armed": True})
+    if monitor.state == "off" and watch is monitor.watch:
+        return monitor
+    return monitor.model_copy(update={"state": "off", "watch": watch})

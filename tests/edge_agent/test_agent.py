@@ -305,3 +305,67 @@ async def test_a_release_is_counted_anew_and_not_judged_by_answers_of_the_one_be
                 pass
 
     assert (report.observed.answers, report.observed.correct) == (3, 0)
+
+
+async def counts(reports: Reports) -> tuple[int | None, int]:
+    """Return the version and the answers of the next report with counts."""
+    async with asyncio.timeout(WITHIN_S):
+        while (report := await reports.get()).observed is None:
+            pass
+    return report.version, report.observed.answers
+
+
+async def test_counts_are_reported_before_another_version_runs(
+    agent: Agent, bus: Bus, transport: MemoryTransport
+) -> None:
+    async with reports_on(transport) as reports, following(agent, bus):
+        await bus.publish(release(1))
+        await until(lambda: agent.running is not None)
+        agent.predict(samples(3))
+        await bus.publish(release(2))
+
+        assert await counts(reports) == (1, 3)
+        assert await next_report(reports) == ("running", 2, "")
+
+
+async def test_an_agent_that_is_stopped_reports_what_it_counted(
+    agent: Agent, bus: Bus, transport: MemoryTransport
+) -> None:
+    async with reports_on(transport) as reports:
+        async with following(agent, bus):
+            await bus.publish(release(1))
+            await next_report(reports)
+            agent.predict(samples(3))
+
+        assert await counts(reports) == (1, 3)
+
+
+async def test_an_agent_that_is_stopped_reports_before_its_connection_ends(
+    agent: Agent, bus: Bus, transport: MemoryTransport, tmp_path: Path
+) -> None:
+    path = tmp_path / "bus.sock"
+    async with reports_on(transport) as reports, serve(transport, path):
+        async with tasks() as group:
+            group.create_task(agent.run(f"unix://{path}"))
+            await bus.publish(release(1))
+            await next_report(reports)
+            agent.predict(samples(3))
+
+        assert await counts(reports) == (1, 3)
+
+
+async def test_a_lost_connection_does_not_set_back_when_counts_are_reported(
+    slots: Slots, bus: Bus, transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("edge_agent.agent.monotonic", lambda: now)
+    slots.keep(release(1).manifest, release(1).parts, None)
+    agent = Agent("pump-7", "digits", slots, report_s=300)
+
+    async with reports_on(transport) as reports:
+        async with following(agent, bus):
+            assert (await next_report(reports))[0] == "running"
+        now += 301
+        agent.predict(samples(3))
+        async with following(agent, bus):
+            assert await counts(reports) == (1, 3)

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pytest
+
 from bus.bus import Bus
 from bus.errors import BusUnavailable
 from bus.memory import MemoryTransport
@@ -142,3 +144,46 @@ async def test_counts_that_are_known_are_not_sent_again() -> None:
         assert (await reports.get()).observed == seen(6)
 
     assert len(transport.tried) == 3
+
+
+async def test_last_counts_of_a_version_do_not_give_way_to_the_next_version() -> None:
+    transport = FailingTransport(failures=1)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(1).manifest)
+
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        await until(lambda: len(transport.tried) == 1)
+        reporter.count(seen(5))
+        reporter.report("running", release(2).manifest)
+        reporter.report("running", release(3).manifest)
+        said = [await reports.get(), await reports.get()]
+
+    assert [(each.version, each.observed) for each in said] == [(1, seen(5)), (3, None)]
+    assert reports.empty()
+
+
+async def test_a_bus_that_does_not_answer_does_not_hold_up_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    transport = SlowTransport()
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(1).manifest)
+
+    async with reports_on(transport), asyncio.timeout(WITHIN_S):
+        await reporter.flush(Bus(transport, "pump-7"), within_s=0.01)
+
+    assert "the last report was not sent: no answer within 0.01 s" in caplog.text
+
+
+async def test_a_bus_that_is_away_is_not_tried_again_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    transport = FailingTransport(failures=1)
+    reporter = Reporter("pump-7", "digits")
+    reporter.report("running", release(1).manifest)
+
+    await reporter.flush(Bus(transport, "pump-7"), WITHIN_S)
+
+    assert len(transport.tried) == 1
+    assert "the last report was not sent" in caplog.text

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
+from pydantic import ValidationError
 
 from schemas.flow import DeviceReported
+from schemas.limits import MAX_ENTRIES
 from schemas.monitoring import MAX_COUNT, Observed
 from tests.schemas.messages import any_of
 
@@ -60,3 +63,11 @@ def test_a_report_without_counts_can_be_read() -> None:
     fields = {"device": "pump-1", "model": "m", "version": 1, "state": "running", "at": NOON}
 
     assert DeviceReported.model_validate(fields).observed is None
+
+
+def test_the_largest_counts_of_all_classes_add_up_within_64_bits() -> None:
+    assert MAX_ENTRIES * MAX_COUNT < 2**63
+    with pytest.raises(ValidationError, match=str(MAX_COUNT)):
+        seen(MAX_COUNT + 1)
+    with pytest.raises(ValidationError, match=str(MAX_COUNT)):
+        seen(predicted=(0, MAX_COUNT + 1))

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from schemas.documents import Device
+import pytest
+
+from schemas.documents import MAX_RUNS, Device
 from schemas.flow import DeviceReported
 from schemas.monitoring import Observed
 from store.base import Store
@@ -125,3 +127,38 @@ async def test_another_version_is_counted_anew(store: Store, resources: Resource
     await sent(stage(resources), reported(3, 8, observed=observed(2, 13)))
 
     assert await counted(store) == 2
+
+
+async def test_two_agents_of_one_name_count_nothing_twice_and_are_told_of_once(
+    store: Store, resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = stage(resources)
+    for minute in range(1, 9):
+        mine = observed(10 * minute, hour=12 + minute % 2)
+        await sent(fleet, reported(minute, 7, observed=mine))
+
+    assert await counted(store) == 10 + 80  # of the first what it had when the second began
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith("two agents call themselves pump-1")
+
+
+async def test_a_device_that_begins_anew_is_nobody_else(
+    store: Store, resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = stage(resources)
+    for minute, hour in ((1, 12), (2, 12), (3, 14), (3, 14), (2, 12), (4, 13)):
+        await sent(fleet, reported(minute, 7, observed=observed(10, hour)))
+
+    assert await counted(store) == 30  # a clock may be set back
+    assert caplog.records == []
+
+
+async def test_of_many_runs_the_newest_are_known(store: Store, resources: Resources) -> None:
+    for second in range(MAX_RUNS + 5):
+        run = observed(1).model_copy(update={"since": NOON + timedelta(seconds=second)})
+        await sent(stage(resources), reported(second + 1, 7, observed=run))
+
+    device = await store.get(Device, "pump-1")
+    assert await counted(store) == MAX_RUNS + 5
+    assert device.runs[-1] == NOON + timedelta(seconds=MAX_RUNS + 3)
+    assert len(device.runs) == MAX_RUNS
