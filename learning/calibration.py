@@ -18,6 +18,7 @@ _ROUNDS = 30
 _PULL = 1e-3  # towards scale 1 and shift 0: keeps the fit finite where the samples are separable
 _NEUTRAL = np.array([1.0, 0.0])
 _SCALES = (0.1, 10.0)
+_BOTH, _SHIFT = slice(0, 2), slice(1, 2)  # what of scale and shift is fitted
 
 
 def fit_bias(
@@ -26,8 +27,9 @@ def fit_bias(
     """Return scale and shift of the new classes' logits under which the labels are most likely.
 
     Wu et al. 2019, "Large Scale Incremental Learning" (BiC), eq. 4 and 5, with every class weighing
-    the same; by Newton's method, for the loss is convex in the two. Samples of old classes alone, or
-    of new ones alone, say nothing: 1 and 0.
+    the same; by Newton's method, for the loss is convex in the two. Where the best scale is out of
+    range, the shift is the best for the end of the range. Samples of old classes alone, or of new ones
+    alone, say nothing: 1 and 0.
 
     Args:
         logits: Of held-out samples, (n, n_classes).
@@ -37,12 +39,15 @@ def fit_bias(
     """
     if len(set(np.isin(labels, new).tolist())) < 2:
         return 1.0, 0.0
-    weights = (1 / np.bincount(labels))[labels] / len(np.unique(labels))
+    weights = 1 / np.bincount(labels)[labels] / len(np.unique(labels))
     held_out = _HeldOut(logits.astype(np.float64), labels, weights, new)
-    found = _NEUTRAL
-    for _ in range(_ROUNDS):
-        found = held_out.better(found)
-    return float(np.clip(found[0], *_SCALES)), float(found[1])
+    found = held_out.best(_NEUTRAL, _BOTH)
+    scale = np.clip(found[0], *_SCALES)
+    if scale != found[0]:
+        found = held_out.best(np.array([scale, found[1]]), _SHIFT)
+    if not held_out.loss(found) < held_out.loss(_NEUTRAL):
+        found = _NEUTRAL
+    return float(found[0]), float(found[1])
 
 
 def fold(
@@ -67,15 +72,23 @@ class _HeldOut:
     weights: NDArray[np.float64]
     new: NDArray[np.int64]
 
-    def better(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+    def best(self, at: NDArray[np.float64], free: slice) -> NDArray[np.float64]:
+        """Return scale and shift of the least loss, of which the free ones have left `at`."""
+        for _ in range(_ROUNDS):
+            at = self._better(at, free)
+        return at
+
+    def _better(self, at: NDArray[np.float64], free: slice) -> NDArray[np.float64]:
         """Return where a step of Newton's leads, halved until the loss is no greater than here."""
         gradient, curvature = self._derivatives(at)
-        step, here = np.linalg.solve(curvature, gradient), self._loss(at)
-        while self._loss(at - step) > here and np.abs(step).max() > 1e-9:
+        step, here = np.zeros(2), self.loss(at)
+        step[free] = np.linalg.solve(curvature[free, free], gradient[free])
+        while self.loss(at - step) > here and np.abs(step).max() > 1e-9:
             step = step / 2
         return np.asarray(at - step)
 
-    def _loss(self, at: NDArray[np.float64]) -> float:
+    def loss(self, at: NDArray[np.float64]) -> float:
+        """Return the mean cross entropy, and the pull, at scale and shift (2,)."""
         logits = self._corrected(at)
         top = logits.max(axis=1)
         totals = top + np.log(np.exp(logits - top[:, np.newaxis]).sum(axis=1))

@@ -156,6 +156,8 @@ class Generator:
         evolve: (order, population, confidence (n,) of the deployed model in the class ordered).
             The next population, or a batch at the end. None unless the generator searches.
         validate: Raises ValueError that names an option and what it takes.
+        is_private: Whether a state fitted with such options is differentially private: nothing else of its
+            task may then be kept beside it.
 
     """
 
@@ -165,3 +167,4 @@ class Generator:
     sample: Callable[[Order], Batch | Population]
     evolve: Callable[[Order, Population, NDArray[Any]], Batch | Population] | None
     validate: Callable[[Options], None]
+    is_private: Callable[[Options], bool] = lambda _: False

@@ -6,6 +6,7 @@ the search keep them so: a child takes each coordinate from one of two parents, 
 place lies beyond a radius.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from learning.generators.base import Arrays
 from learning.generators.eigenspace import Eigenspace, eigenspace
-from learning.generators.grey import grey_table, to_grey
+from learning.generators.grey import blocks, grey_table, to_grey
 
 Places = NDArray[np.float32]
 Homes = NDArray[np.int64]
@@ -36,9 +37,17 @@ def learn(
     learned["weights"] = np.bincount(home) / len(home)
     learned |= {name: array.astype(np.float16) for name, array in half.items()}
     if samples.dtype == np.uint8:
-        home = homes(learned, 1000, rng)
-        learned["grey"] = grey_table(samples, _values(learned, first(learned, home, rng), home))
+        learned["grey"] = grey_table(samples, _drawn(learned, samples.shape[1:], rng))
     return learned
+
+
+def _drawn(
+    learned: Arrays, shape: tuple[int, ...], rng: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
+    """Yield values (n, f), block by block, whose greys are set beside those of the class."""
+    for count in blocks(shape):
+        home = homes(learned, count, rng)
+        yield _values(learned, first(learned, home, rng), home)
 
 
 def _grouped(points: Places, components: int, rng: np.random.Generator) -> Homes:

@@ -7,7 +7,9 @@ until the culture reaches a threshold or the generations are used up.
 
 Every sample ordered is a member of a culture of its own. All cultures of an order step together, as
 one array, and the population with its order is the whole state: the randomness of a generation comes
-from (seed, generation). A culture that reached the threshold stays as it is.
+from (seed, generation). A culture that reached the threshold stays as it is for that generation: from the
+statistics of a class, where samples share their fitness with those of earlier cultures, it may fall
+below again once one of these moves.
 
 The search finds samples that convince the model, not samples that look like the data. Started from
 noise they teach a network close to nothing; around the mean of the class, the default, something (a
@@ -37,7 +39,7 @@ class Settings:
 
     Attributes:
         population: Samples of a culture.
-        survivors: Share of a culture that lives on unchanged, at least one sample.
+        survivors: Share of a culture that lives on unchanged: at least one sample, at most all but one.
         generations: Populations that the model scores, at most.
         threshold: Confidence of its fittest sample at which a culture is done.
         mutation_rate: Share of a child's values that change; from statistics, of its coordinates.
@@ -157,7 +159,8 @@ def _bred(
     rng: np.random.Generator,
 ) -> NDArray[Any]:
     """Return cultures (c, population, *shape) of survivors, fittest first, and then children."""
-    alive = max(1, round(settings.survivors * settings.population))
+    alive = round(settings.survivors * settings.population)
+    alive = min(max(1, alive), settings.population - 1)
     ranks = np.argsort(-scores, axis=1, kind="stable")[:, :alive]  # (c, alive)
     own = np.arange(len(cultures))[:, None]
     survivors = cultures[own, ranks]  # (c, alive, *shape)

@@ -13,8 +13,9 @@ With `epsilon` a class is one Gaussian that is differentially private (learning/
 from no seed: the one exception to the rule that the same arguments give the same bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,13 +23,13 @@ from numpy.typing import NDArray
 
 from learning.generators import low_rank, principal, private
 from learning.generators.base import Arrays, Batch, Fit, Generator, Order, Task
-from learning.generators.grey import grey_table, ranked, to_grey
+from learning.generators.grey import blocks, grey_table, ranked, to_grey
 from learning.generators.values import to_samples, value_range
 from learning.options import Options, Range, read
 
 GREY_TABLE = 256  # bytes
-DRAWN = 1000  # samples whose grey values are set beside those of the class
 CONTRAST = 64  # grey values of one standard deviation, about: the unit of `step` with `epsilon`
+LEAST_EPSILON = 0.001  # of less all is noise, and its size soon overflows
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Settings:
             likely they make held-out samples, and those given do not count. 0: no budget. As above.
         storage: Type of the large arrays of the other covariances.
         lookup: Give grey values back their histogram; without effect on float32 samples.
-        epsilon: Over 0, what is kept of a class is (epsilon, delta)-differentially private with respect
-            to one sample, which must be uint8: one Gaussian on `dimensions` cosines, 100 if 0. What a
-            fit costs in privacy it costs again when repeated. 0: no such promise.
+        epsilon: From 0.001, what is kept of a class is (epsilon, delta)-differentially private with
+            respect to one sample, which must be uint8: one Gaussian on `dimensions` cosines, 100 if 0,
+            or on all features of tabular data, 1024 at most. What a fit costs in privacy it costs
+            again when repeated. 0: no such promise.
         delta: As above.
         clip: Root mean square deviation of a sample from the mean of its class, in grey values, over
             which it is shortened; to be chosen without a look at the data. As above.
@@ -82,12 +84,10 @@ def fit(
         ValueError: An option is wrong, `budget_kb` too small for a class, or `epsilon` not for such data.
 
     """
-    from threadpoolctl import threadpool_limits
-
     settings = _read(options)
-    if settings.epsilon and task.samples.dtype != np.uint8:
-        raise ValueError("option 'epsilon' needs uint8 samples, whose range no data tells; drop it")
-    threadpool_limits(1)  # process-wide, and left so: sums do not depend on the number of cores
+    if settings.epsilon:
+        private.check(task.samples)
+    _use_one_thread()
     state = dict(checkpoint or {"samples": task.samples[:0], "range": value_range(task.samples)})
     classes = task.classes()
     missing = [label for label in classes if f"{label}/spread" not in state]
@@ -100,8 +100,24 @@ def fit(
     return Fit(state, done / len(classes))
 
 
+def _use_one_thread() -> None:
+    """Bar threads, process-wide and for good: sums then do not depend on the number of cores.
+
+    A limit binds the libraries that are loaded, so those that a fit imports on its way come first.
+    """
+    from threadpoolctl import threadpool_limits
+
+    for library in ("sklearn.cluster", "sklearn.decomposition", "sklearn.mixture"):
+        import_module(library)
+    threadpool_limits(1)
+
+
 def _read(options: Options) -> Settings:
     settings = read(Settings, options)
+    if 0 < settings.epsilon < LEAST_EPSILON:
+        raise ValueError(
+            f"option 'epsilon' must be 0 or at least {LEAST_EPSILON:g}, not {settings.epsilon!r}"
+        )
     if settings.budget_kb and settings.covariance != "low_rank":
         raise ValueError("option 'budget_kb' needs covariance 'low_rank'; drop one of the two")
     if settings.epsilon and (settings.budget_kb or settings.covariance != "low_rank"):
@@ -118,8 +134,7 @@ def _fit_class(
     values, scale = _scaled(samples)
     learned = scale | _learn(values, settings, rng)
     if settings.lookup and samples.dtype == np.uint8:
-        drawn = _draw(learned, samples.shape[1:], DRAWN, rng)
-        learned["grey"] = grey_table(samples, drawn)
+        learned["grey"] = grey_table(samples, _drawn(learned, samples.shape[1:], rng))
     return learned
 
 
@@ -135,7 +150,7 @@ def _fit_private(
     }
     learned |= low_rank.arrays(centre, mixture, settings.step * CONTRAST)
     if settings.lookup:
-        drawn = _draw(learned, samples.shape[1:], DRAWN, rng)
+        drawn = _drawn(learned, samples.shape[1:], rng)
         learned["grey"] = ranked(private.greys(samples, privacy, private.secret), drawn)
     return learned
 
@@ -143,7 +158,8 @@ def _fit_private(
 def _scaled(samples: NDArray[Any]) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
     """Return values of mean 0 and variance 1, and the "mean" and "spread" taken from them.
 
-    Those are one for each feature of tabular data, whose units differ, or one for all.
+    Those are one for each feature of tabular data, whose units differ, or one for all. Values that are
+    all equal stay 0, and their spread too: whatever is drawn for them, the mean comes back.
     """
     one_unit = samples.ndim > 2
     features = samples.reshape(-1, 1) if one_unit else samples
@@ -153,8 +169,7 @@ def _scaled(samples: NDArray[Any]) -> tuple[NDArray[np.float32], dict[str, NDArr
     features = values.reshape(-1, 1) if one_unit else values
     squares = np.einsum("nf,nf->f", features, features, dtype=np.float64)
     spread = np.sqrt(squares / len(features)).astype(np.float32)
-    spread[spread == 0] = 1
-    values /= spread
+    values /= np.where(spread > 0, spread, 1)
     return values, {"mean": mean, "spread": spread}
 
 
@@ -179,6 +194,14 @@ def _budget(values: NDArray[np.float32], settings: Settings) -> int | None:
         return None
     scale = 2 * values.itemsize * (values.shape[1] if values.ndim == 2 else 1)
     return settings.budget_kb * low_rank.KILOBYTE - scale - GREY_TABLE
+
+
+def _drawn(
+    learned: Arrays, shape: tuple[int, ...], rng: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the samples, block by block, whose grey values are set beside those of the class."""
+    for count in blocks(shape):
+        yield _draw(learned, shape, count, rng)
 
 
 def _draw(
@@ -208,6 +231,11 @@ def validate(options: Options) -> None:
     _read(options)
 
 
+def is_private(options: Options) -> bool:
+    """Return whether `epsilon` is asked for."""
+    return _read(options).epsilon > 0
+
+
 generator = Generator(
     name="gmm",
     trusted=False,
@@ -215,4 +243,5 @@ generator = Generator(
     sample=sample,
     evolve=None,
     validate=validate,
+    is_private=is_private,
 )

@@ -30,6 +30,16 @@ FINER = 4  # steps of means in one of axes: an error in a mean is in every sampl
 FIRST_GUESS = 0.3  # bytes of a packed coefficient
 
 
+class BudgetTooSmall(ValueError):
+    """The mean of a class alone takes `missing` kilobytes more than the budget has, rounded up."""
+
+    def __init__(self, missing: int) -> None:
+        super().__init__(
+            f"option 'budget_kb' must be {missing} higher: the mean of a class alone does not fit"
+        )
+        self.missing = missing
+
+
 @dataclass(frozen=True)
 class Size:
     """How much to keep: at most so many components, axes of each, and cosines; rounded to `step`."""
@@ -49,7 +59,7 @@ def learn(
     under which held-out samples are likeliest are taken.
 
     Raises:
-        ValueError: The budget does not hold one component.
+        BudgetTooSmall: It does not hold one component.
 
     """
     mean = values.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
@@ -129,10 +139,7 @@ def _smaller(size: Size, mixture: Subspaces, budget: int) -> Size:
         return replace(size, components=max(1, int(share * components)))
     if rank:
         return replace(size, rank=int(share * rank))
-    raise ValueError(
-        f"option 'budget_kb' must be {math.ceil((found - budget) / KILOBYTE)} higher: the mean of a"
-        " class alone does not fit"
-    )
+    raise BudgetTooSmall(math.ceil((found - budget) / KILOBYTE))
 
 
 def _fitted(centred: Floats, size: Size, rng: np.random.Generator) -> Subspaces:

@@ -6,6 +6,7 @@ of the budget; the originals get all that it leaves. What each keeps of a class 
 `"<label>/gmm/<name>"` and `"<label>/original/<name>"`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from types import ModuleType
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from learning.generators import gmm, original
 from learning.generators.base import Arrays, Batch, Fit, Generator, Order, Task
 from learning.generators.coreset import Choice
+from learning.generators.low_rank import BudgetTooSmall
 from learning.options import Options, Range, read
 
 
 @dataclass(frozen=True)
 class Settings(gmm.Settings):
-    """Options of `mix`: those of `gmm`, and these.
+    """Options of `mix`: those of `gmm` but for `covariance` and `epsilon`, and these.
 
     Attributes:
         budget_kb: Of 1024 bytes kept of each class, at most, both parts together.
@@ -51,12 +53,35 @@ def fit(
         ValueError: A class has no room for one original beside the least mixture.
 
     """
-    settings = read(Settings, options)
-    mixed = gmm.fit(task, _of(gmm, settings), seed, checkpoint, should_pause)
+    settings = _read(options)
+    try:
+        mixed = gmm.fit(task, _of(gmm, settings), seed, checkpoint, should_pause)
+    except BudgetTooSmall as error:
+        raise BudgetTooSmall(_missing(settings, error.missing)) from error
     if mixed.progress < 1:
         return mixed
     state = _named(gmm, mixed.state)
     return Fit(state | _named(original, _originals(task, settings, state, seed)), 1.0)
+
+
+def _read(options: Options) -> Settings:
+    settings = read(Settings, options)
+    if settings.covariance != "low_rank":
+        raise ValueError("option 'covariance' of 'mix' is always 'low_rank'; drop it")
+    if settings.epsilon:
+        raise ValueError("option 'epsilon' is not for 'mix', which keeps originals; take 'gmm'")
+    return settings
+
+
+def _missing(settings: Settings, of_mixture: int) -> int:
+    """Return the kilobytes by which the budget must grow for the part of the mixture to grow by so many."""
+    needed = _mixture_kb(settings) + of_mixture
+    return math.ceil(needed / (1 - settings.share)) - settings.budget_kb
+
+
+def _mixture_kb(settings: Settings) -> int:
+    part = max(1, round(settings.budget_kb * (1 - settings.share)))
+    return min(part, settings.budget_kb - 1)
 
 
 def _originals(task: Task, settings: Settings, mixtures: Arrays, seed: int) -> Arrays:
@@ -96,10 +121,7 @@ def _of(part: ModuleType, settings: Settings) -> dict[str, Any]:
     """Return the options of a part."""
     names = {field.name for field in fields(part.Settings)}
     options = {name: value for name, value in vars(settings).items() if name in names}
-    mixture_kb = min(
-        max(1, round(settings.budget_kb * (1 - settings.share))), settings.budget_kb - 1
-    )
-    return options | {"budget_kb": mixture_kb}
+    return options | {"budget_kb": _mixture_kb(settings)}
 
 
 def _named(part: ModuleType, state: Arrays) -> dict[str, NDArray[Any]]:
@@ -114,7 +136,7 @@ def _size(state: Arrays, label: int) -> int:
 
 def validate(options: Options) -> None:
     """Raise ValueError that names the option and what it takes."""
-    gmm.validate(_of(gmm, read(Settings, options)))
+    gmm.validate(_of(gmm, _read(options)))
 
 
 generator = Generator(

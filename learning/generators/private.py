@@ -20,19 +20,22 @@ one depends on those before; and rho of it give (rho + 2 sqrt(rho log(1 / delta)
 that follows, such as leaving out variances that noise alone could make, reads no data and costs nothing.
 
 The noise must stay unknown, but whoever submits a job knows its seed. It therefore comes from the system's entropy: the
-same fit repeated gives other bytes, and spends its budget anew. Not covered: figures that others compute on the real
-data, such as the likeness of generated samples, and what the rounding of floating-point noise may tell (Mironov 2012).
+same fit repeated gives other bytes, and spends its budget anew. Not covered: whatever else is made of the real data,
+such as a model trained on it, what that model filters and says of generated samples, and the digests of the data's
+parts; nor what the rounding of floating-point noise may tell (Mironov 2012).
 """
 
 import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning.generators import cosines
+from learning.generators.grey import counted
 from learning.generators.subspaces import Subspaces
 
 Floats = NDArray[np.float64]
@@ -41,6 +44,7 @@ Noise = Callable[[int], Floats]  # so many independent standard normal values
 MIDDLE = 127.5  # of the grey values, and how far they reach from it
 SHARES = {"mean": 0.2, "products": 0.6, "greys": 0.2}  # of the budget
 GREYS = np.array([0, *range(1, 255, 16), 255, 256])  # first grey value of each bin; both ends alone
+MOST_FEATURES = 1024  # of tabular data: noise, drawn one by one, takes as many values squared
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Privacy:
     """How much may be learned of one sample.
 
     Attributes:
-        epsilon: Over 0; the less, the more private, and the more noise.
+        epsilon: At least 0.001; the less, the more private, and the more noise.
         delta: In (0, 1); well below one in the number of samples.
         clip: Root mean square of a sample's deviations from the mean of its class, in grey values, over
             which they are shortened; to be chosen without a look at the data.
@@ -58,6 +62,17 @@ class Privacy:
     epsilon: float
     delta: float
     clip: float
+
+
+def check(samples: NDArray[Any]) -> None:
+    """Raise ValueError that names the remedy if samples (n, *shape) are not for `learn`."""
+    if samples.dtype != np.uint8:
+        raise ValueError("option 'epsilon' needs uint8 samples, whose range no data tells; drop it")
+    if samples.ndim == 2 and samples.shape[1] > MOST_FEATURES:
+        raise ValueError(
+            f"option 'epsilon' takes at most {MOST_FEATURES} features, not {samples.shape[1]}: leave"
+            " some out, give images in two dimensions, of which 'dimensions' are kept, or drop it"
+        )
 
 
 def secret(count: int) -> Floats:
@@ -119,8 +134,7 @@ def multiplied(deviations: Floats, clip: float) -> Floats:
 
 def binned(samples: NDArray[np.uint8]) -> Floats:
     """Return the sum over samples of the shares of each of `GREYS` in a sample; sensitivity sqrt(2)."""
-    counts = np.bincount(samples.ravel(), minlength=256)
-    return np.asarray(np.add.reduceat(counts, GREYS[:-1]) / samples[0].size)
+    return np.asarray(np.add.reduceat(counted(samples), GREYS[:-1]) / samples[0].size)
 
 
 def _coordinates(samples: NDArray[np.uint8], dimensions: int) -> Floats:

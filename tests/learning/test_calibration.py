@@ -46,6 +46,38 @@ def test_separable_samples_give_finite_figures() -> None:
     assert abs(shift) < 100
 
 
+def loss(logits: NDArray[np.float32], labels: NDArray[np.int64], shift: float) -> float:
+    """Return the cross entropy, classes weighing the same, with new logits times 0.1 and shifted."""
+    corrected = logits.astype(np.float64)
+    corrected[:, NEW] = 0.1 * corrected[:, NEW] + shift
+    losses = np.log(np.exp(corrected).sum(axis=1)) - corrected[np.arange(len(labels)), labels]
+    return float(np.mean([losses[labels == label].mean() for label in range(4)]))
+
+
+def test_the_shift_is_the_best_for_a_scale_at_the_end_of_its_range() -> None:
+    logits, labels = drawn(2000)
+    loud = logits.copy()
+    loud[:, NEW] = logits[:, NEW] * 40 + 80
+    scale, shift = fit_bias(loud, labels, NEW)
+    best = min(np.arange(-20, 5, 0.05), key=lambda each: loss(loud, labels, each))
+    assert scale == 0.1
+    assert shift == pytest.approx(best, abs=0.3)  # but for the pull towards 0
+
+
+def test_a_correction_that_does_not_lower_the_loss_is_none() -> None:
+    """Logits beyond number, of a training that diverged, tell no loss."""
+    logits, labels = drawn(20)
+    with np.errstate(invalid="ignore"):
+        assert fit_bias(logits * np.float32(np.nan), labels, NEW) == (1, 0)
+
+
+def test_classes_without_samples_do_not_matter() -> None:
+    logits, labels = drawn(4000)
+    rows = np.isin(labels, [1, 3])
+    gapless = fit_bias(logits[rows][:, [1, 3, 0, 2]], labels[rows] // 2, np.array([1, 3]))
+    assert fit_bias(logits[rows], labels[rows], NEW) == pytest.approx(gapless)
+
+
 @pytest.mark.parametrize("label", [0, 3])
 def test_samples_of_one_side_alone_say_nothing(label: int) -> None:
     logits, _ = drawn(20)

@@ -170,6 +170,15 @@ def test_a_search_from_statistics_stays_in_the_region_of_the_class() -> None:
         answer = evolve(order, answer, brightness(answer.samples))
 
 
+@pytest.mark.parametrize("start", ["mean", "statistics"])
+def test_survivors_leave_room_for_a_child(start: str) -> None:
+    order = ordered({"start": start, "survivors": 1.0, "population": 4})
+    before = sample(order)
+    after = next_population(order, before, np.tile([0.4, 0.3, 0.2, 0.1], 5))
+    kept = before.samples.reshape(5, 4, -1) == after.samples.reshape(5, 4, -1)
+    assert kept.all(axis=2).tolist() == [[True, True, True, False]] * 5
+
+
 def test_of_those_confident_enough_the_least_confident_is_chosen_in_a_region() -> None:
     order = confined(count=1, threshold=0.6)
     population = sample(order)

@@ -1,5 +1,9 @@
 """What is particular to the mixture: quality, bytes, grey values."""
 
+import os
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -130,6 +134,54 @@ def test_features_of_extreme_units_survive() -> None:
     np.testing.assert_allclose(samples.mean(axis=0), table.mean(axis=0), rtol=0.05)
 
 
+@pytest.mark.parametrize("covariance", ["low_rank", "full", "tied", "diag"])
+def test_a_feature_that_is_constant_in_a_class_is_drawn_as_that_constant(covariance: str) -> None:
+    table = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
+    labels = np.arange(80) % 2
+    table[:, 3] = np.where(labels, 0.1, 900)
+    state = fitted(generator, Task(table, labels, 2), {"covariance": covariance})
+    for label, constant in ((0, 900), (1, 0.1)):
+        samples = drawn(state, label, 50)
+        assert set(samples[:, 3]) == {np.float32(constant)}
+        assert samples[:, :3].std(axis=0).min() > 0.3
+
+
+PAUSED = """
+import numpy as np
+from learning.generators.base import Task
+from learning.generators.gmm import fit
+
+rng = np.random.default_rng(0)
+samples = rng.integers(0, 256, (3000, 28, 28), dtype=np.uint8)
+task = Task(samples, np.arange(3000) % 2, 2)
+options = {"covariance": "full", "components": 2, "dimensions": 20}
+whole = fit(task, options, 0, None, lambda: False).state
+half = fit(task, options, 0, None, lambda: True).state
+paused = fit(task, options, 0, half, lambda: True).state
+print([name for name in whole if whole[name].tobytes() != paused[name].tobytes()])
+"""
+
+
+def test_the_first_fit_of_a_process_gives_the_bytes_of_a_paused_one() -> None:
+    """What a fit imports on its way has to obey the limit on threads too, which change sums."""
+    threads = {f"{library}_NUM_THREADS": "2" for library in ("OMP", "OPENBLAS", "MKL")}
+    command = [sys.executable, "-c", PAUSED]
+    ran = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
+    assert (ran.stdout, ran.returncode) == ("[]\n", 0), ran.stderr
+
+
+@pytest.mark.parametrize("options", [{}, {"covariance": "diag"}, {"epsilon": 1}])
+def test_large_images_take_little_memory(options: Options) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 96, 96, 3), dtype=np.uint8)
+    fitted(generator, grey(), options)  # what is imported counts for nobody
+    tracemalloc.start()
+    try:
+        fitted(generator, Task(images, np.zeros(20, np.int64), 1), options)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -137,6 +189,7 @@ def test_features_of_extreme_units_survive() -> None:
         ({"budget_kb": 4, "epsilon": 1}, "'epsilon' takes neither"),
         ({"covariance": "tied", "epsilon": 1}, "'epsilon' takes neither"),
         ({"epsilon": -1}, "'epsilon' must be between"),
+        ({"epsilon": 1e-16}, "'epsilon' must be 0 or at least 0.001"),
         ({"epsilon": 1, "delta": 0}, "'delta' must be between"),
     ],
 )
@@ -150,10 +203,21 @@ def test_private_parameters_need_grey_values() -> None:
         fitted(generator, tabular(), {"epsilon": 1})
 
 
+def test_private_tables_of_very_many_features_are_refused_with_the_remedy() -> None:
+    table = Task(np.zeros((3, 1025), np.uint8), np.zeros(3, np.int64), 1)
+    with pytest.raises(ValueError, match="at most 1024 features, not 1025: leave some out"):
+        fitted(generator, table, {"epsilon": 1})
+
+
 def test_private_noise_comes_from_no_seed() -> None:
     first, second = (fitted(generator, grey(), {"epsilon": 1}, seed=3) for _ in range(2))
     assert first["2/centre"].tobytes() != second["2/centre"].tobytes()
     assert drawn(first, 2, 5).tobytes() == drawn(first, 2, 5).tobytes()
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, False), ({"epsilon": 1}, True)])
+def test_a_fit_is_private_with_epsilon_alone(options: Options, expected: bool) -> None:
+    assert generator.is_private(options) is expected
 
 
 def test_a_private_state_holds_nothing_beside_what_is_released() -> None:

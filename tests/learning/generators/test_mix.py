@@ -70,7 +70,8 @@ def test_options_of_the_mixture_reach_it() -> None:
     [
         ({"budget_kb": 1}, "option 'budget_kb' must be between 2 and"),
         ({"share": 0.0}, "option 'share' must be between 0.01 and 0.99"),
-        ({"covariance": "full"}, "option 'budget_kb' needs covariance 'low_rank'"),
+        ({"covariance": "full"}, "option 'covariance' of 'mix' is always 'low_rank'"),
+        ({"epsilon": 1.0}, "option 'epsilon' is not for 'mix'"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_before_a_fit(options: Options, message: str) -> None:
@@ -82,6 +83,17 @@ def test_a_budget_without_room_for_the_mixture_is_refused() -> None:
     wide = np.random.default_rng(0).normal(size=(60, 2000)).astype(np.float32)
     with pytest.raises(ValueError, match="option 'budget_kb' must be"):
         generator.fit(Task(wide, np.zeros(60, np.int64), 1), {"budget_kb": 2}, 0, None, never)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.99])
+def test_a_budget_as_much_higher_as_advised_holds_the_mixture(share: float) -> None:
+    table = np.random.default_rng(0).normal(size=(60, 2000)).astype(np.float32)
+    task = Task(table, np.zeros(60, np.int64), 1)
+    with pytest.raises(ValueError, match=r"must be \d+ higher") as refused:
+        generator.fit(task, {"budget_kb": 2, "share": share}, 0, None, never)
+    advised = int(str(refused.value).split()[4])
+    options: Options = {"budget_kb": 2 + advised, "share": share}
+    assert generator.fit(task, options, 0, None, never).progress == 1
 
 
 def test_a_budget_without_room_for_one_original_is_refused() -> None:
