@@ -25,10 +25,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from bus.bus import Bus, size_of
 from bus.errors import BusUnavailable, Busy, DeadlineExceeded, Expired, Retry
+from bus.handover import hand_on
 from bus.stage import AnyStage, Outcome, Settlement, Terms
 from bus.tasks import tasks
 from bus.tracing import failed, processing
@@ -55,10 +57,10 @@ async def attend(
     async with tasks() as group:
         subscriptions, attending = [], []
         for desk in (
-            _Desk(bus, each, queue.name, terms) for each in stages for queue in each.queues
+            _Desk(bus, each, queue.name, terms, leaving) for each in stages for queue in each.queues
         ):
             taken = asyncio.get_running_loop().create_future()
-            attending.append(group.create_task(desk.attend(taken, leaving), name=desk.queue))
+            attending.append(group.create_task(desk.attend(taken), name=desk.queue))
             subscriptions.append(await taken)
         yield subscriptions
         leaving.set()
@@ -102,6 +104,7 @@ class _Desk:
     stage: AnyStage
     queue: str
     terms: Terms
+    leaving: asyncio.Event
     recent: "OrderedDict[UUID, None]" = field(default_factory=OrderedDict)
 
     @property
@@ -112,7 +115,7 @@ class _Desk:
     def deadline_s(self) -> float:
         return min(self.stage.deadline_s or self.terms.deadline_s, self.terms.deadline_s)
 
-    async def attend(self, taken: asyncio.Future[Subscription], leaving: asyncio.Event) -> None:
+    async def attend(self, taken: asyncio.Future[Subscription]) -> None:
         """Take from the queue until `leaving`; `taken` is told once that has begun, or why it cannot."""
         prefetch = self.stage.prefetch or self.terms.prefetch
         receiving = self.bus.transport.receive(
@@ -121,7 +124,7 @@ class _Desk:
         try:
             async with receiving as subscription:
                 taken.set_result(subscription)
-                await leaving.wait()
+                await self.leaving.wait()
         except Exception as error:
             if taken.done():
                 raise
@@ -132,7 +135,7 @@ class _Desk:
         with processing(self.stage.name, self.queue, system, delivery.envelope, delivery.attempt):
             try:
                 await self._settle(delivery)
-            except BusUnavailable:
+            except (BusUnavailable, Busy):
                 return  # not settled: the broker delivers it again
 
     async def _settle(self, delivery: Delivery) -> None:
@@ -176,38 +179,41 @@ class _Desk:
         if delivery.attempt >= self.terms.attempts:
             await self._bury(delivery, report, error)
             return
-        await self._tell(report, error)
-        await delivery.retry(self._delay_s(delivery.attempt), _reason(error))
+        await self._tell(report, "retried", error)
+        delay_s = self._delay_s(delivery.attempt)
+        await hand_on(partial(delivery.retry, delay_s, _reason(error)), self.leaving)
 
     async def _postpone(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
         """Put it off, for longer each time, unless there was no room or no turn.
 
         Whoever waits for those longest must not be the one who looks least often.
         """
-        await self._tell(report, error)
+        await self._tell(report, "postponed", error)
         delay_s = self._delay_s(delivery.postponed + 1)
         if isinstance(error, Busy):
             delay_s = min(max(self.terms.retry_s, BUSY_S), LONGEST_RETRY_S)
-        await delivery.postpone(delay_s, _reason(error))
+        await hand_on(partial(delivery.postpone, delay_s, _reason(error)), self.leaving)
 
     def _delay_s(self, times: int) -> float:
         doubled: int = 2 ** min(times - 1, MOST_DOUBLINGS)
         return min(self.terms.retry_s * doubled, LONGEST_RETRY_S)
 
-    async def _tell(self, report: "_Report", error: Exception) -> None:
-        failed("retried", _reason(error), error)
-        await self._note(report.settlement("retried", _reason(error)))
+    async def _tell(self, report: "_Report", outcome: Outcome, error: Exception) -> None:
+        failed(outcome, _reason(error), error)
+        await self._note(report.settlement(outcome, _reason(error)))
 
     async def _bury(self, delivery: Delivery, report: "_Report", error: Exception) -> None:
         failed("buried", _reason(error), error)
         try:
             await self.terms.observe(report.settlement("buried", _reason(error)))
         except self.passing as unavailable:
-            await delivery.postpone(LONGEST_RETRY_S, _reason(unavailable))
+            put_off = partial(delivery.postpone, LONGEST_RETRY_S, _reason(unavailable))
+            await hand_on(put_off, self.leaving)
             return
         except Exception:
             log.exception("the end of a message of %s could not be noted", self.stage.name)
-        await delivery.bury(_reason(error), "".join(traceback.format_exception(error))[-8192:])
+        trace = "".join(traceback.format_exception(error))[-8192:]
+        await hand_on(partial(delivery.bury, _reason(error), trace), self.leaving)
 
     async def _note(self, settlement: Settlement) -> None:
         """Tell the observer of what does not depend on its having noted it."""

@@ -2,7 +2,8 @@
 
 BusError
 ├── BusUnavailable  the broker cannot be reached, or the connection ended while in use
-│   └── Misconfigured  waiting does not help: the broker, or a setting, has to be changed first
+│   ├── Misconfigured  waiting does not help: the broker, or a setting, has to be changed first
+│   └── DeliveryLost   what a delivery came over is gone, so the broker gives the message to somebody else
 ├── Busy            the broker refuses more for now: a queue is full, or has no leader
 ├── Unroutable      nobody would ever get this message
 ├── Unreadable      a body that is not the message it should be; never retried
@@ -22,6 +23,10 @@ class BusUnavailable(BusError):
 
 class Misconfigured(BusUnavailable):
     """The bus cannot be used as the broker and the settings are, however long one waits."""
+
+
+class DeliveryLost(BusUnavailable):
+    """The connection that a delivery came over is gone: nothing settles it any more, and it comes again."""
 
 
 class Busy(BusError):

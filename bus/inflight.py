@@ -44,21 +44,22 @@ class InFlight:
         """Hold settlements back while the context is open, which begins once it is full or after `within_s`."""
         self.may_settle.clear()
         try:
-            await _waited(self._full, within_s)
+            await waited(self._full, within_s)
             yield
         finally:
             self.may_settle.set()
 
     async def drained(self, within_s: float) -> bool:
         """Wait until nothing runs, and cancel what still does after `within_s`; return whether there was none."""
-        if await _waited(self._empty, within_s):
+        if await waited(self._empty, within_s):
             return True
         for task in filter(None, self._running):
             task.cancel()
         return False
 
 
-async def _waited(event: asyncio.Event, within_s: float) -> bool:
+async def waited(event: asyncio.Event, within_s: float) -> bool:
+    """Return whether the event is set within that time, in seconds."""
     try:
         async with asyncio.timeout(within_s):
             await event.wait()

@@ -12,8 +12,10 @@ import asyncio
 import logging
 import random
 from contextlib import suppress
+from functools import partial
 
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, Busy
+from bus.handover import hand_on
 from bus.transport import Delivery, Receiver
 
 PAUSE_S = 1.0
@@ -25,8 +27,11 @@ TURN_S = 180.0
 log = logging.getLogger("rdg.bus")
 
 
-def isolated(receiver: Receiver) -> Receiver:
-    """Return a receiver for one subscription, which gives on the redelivered messages one at a time."""
+def isolated(receiver: Receiver, leaving: asyncio.Event) -> Receiver:
+    """Return a receiver for one subscription, which gives on the redelivered messages one at a time.
+
+    `leaving` is set once no more is taken.
+    """
     turn = asyncio.Lock()
 
     async def receive(delivery: Delivery) -> None:
@@ -35,7 +40,7 @@ def isolated(receiver: Receiver) -> Receiver:
             return
         await asyncio.sleep(random.uniform(0, PAUSE_S))  # noqa: S311  not a secret
         if not await _is_taken(turn):
-            await _postpone(delivery)
+            await _postpone(delivery, leaving)
             return
         try:
             await receiver(delivery)
@@ -53,7 +58,8 @@ async def _is_taken(turn: asyncio.Lock) -> bool:
         return False
 
 
-async def _postpone(delivery: Delivery) -> None:
+async def _postpone(delivery: Delivery, leaving: asyncio.Event) -> None:
     log.warning("bus: no turn for %s within %.0f s, put back", delivery.envelope.key, TURN_S)
-    with suppress(BusUnavailable):  # then it is not settled, and delivered again by that
-        await delivery.postpone(PAUSE_S, f"no turn within {TURN_S:.0f} s")
+    reason = f"no turn within {TURN_S:.0f} s"
+    with suppress(BusUnavailable, Busy):  # then it is not settled, and delivered again by that
+        await hand_on(partial(delivery.postpone, PAUSE_S, reason), leaving)

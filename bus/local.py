@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from bus.errors import BusError, BusUnavailable
+from bus.errors import BusError, BusUnavailable, DeliveryLost
 from bus.frames import Garbage, Item, checked
 from bus.isolation import isolated
 from bus.link import Link, Peer, Take
@@ -121,8 +121,8 @@ class LocalTransport:
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive. Raises BusUnavailable if nobody serves at the start."""
         running: set[asyncio.Task[None]] = set()
-        in_turn = isolated(receiver)
-        is_stopping = False
+        leaving = asyncio.Event()
+        in_turn = isolated(receiver, leaving)
 
         def finished(delivery: _Delivery, task: asyncio.Task[None]) -> None:
             running.discard(task)
@@ -130,7 +130,7 @@ class LocalTransport:
 
         async def take(link: Link, item: object) -> None:
             delivery = _Delivery(link, *checked(_ITEM, item))
-            if is_stopping:
+            if leaving.is_set():
                 delivery.leave()
                 return
             task = group.create_task(delivery.given_to(in_turn))
@@ -142,7 +142,7 @@ class LocalTransport:
             subscribed = _Subscribed(await self._open(group, take, *request))
             keeping = group.create_task(self._keep(subscribed, group, take, *request))
             yield subscribed
-            is_stopping = True
+            leaving.set()
             keeping.cancel()
             subscribed.link.tell("stop")
             if running:
@@ -277,7 +277,10 @@ class _Delivery:
         await self._settle("bury", reason, trace)
 
     async def _settle(self, verb: str, *arguments: object) -> None:
-        await self.link.ask(verb, self.token, *arguments)
+        try:
+            await self.link.ask(verb, self.token, *arguments)
+        except BusUnavailable as error:
+            raise DeliveryLost(str(error)) from error
         self.is_settled = True
 
 

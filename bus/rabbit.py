@@ -16,7 +16,7 @@ from functools import partial
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
 
-from bus.errors import BusError, BusUnavailable, Misconfigured, Unroutable
+from bus.errors import BusError, DeliveryLost, Misconfigured, Unroutable
 from bus.inflight import InFlight
 from bus.isolation import isolated
 from bus.rabbit_consumer import Consumer
@@ -129,7 +129,8 @@ class RabbitTransport:
         self, queue: str, receiver: Receiver, prefetch: int, grace_s: float
     ) -> AsyncIterator[Subscription]:
         """Take from a queue; see Transport.receive."""
-        in_flight, in_turn = InFlight(prefetch), isolated(receiver)
+        in_flight, leaving = InFlight(prefetch), asyncio.Event()
+        in_turn = isolated(receiver, leaving)
 
         async def take(message: DeliveredMessage) -> None:
             with in_flight:
@@ -140,6 +141,7 @@ class RabbitTransport:
         )
         async with consumer.running():
             yield consumer
+            leaving.set()
             end = asyncio.get_running_loop().time() + grace_s
             await self._leave(queue, consumer, in_flight)
             await in_flight.drained(max(0.0, end - asyncio.get_running_loop().time()))
@@ -274,7 +276,7 @@ class RabbitTransport:
     async def _declare_again(self) -> None:
         """Declare all that this process declared so far.
 
-        Also before anything is published over a new channel: right after its start a broker
+        Also before anything is published over a new connection: right after its start a broker
         confirms stream entries that it does not keep; once it has answered a declaration, it keeps them.
         """
         async with self._link.brief_channel() as channel:
@@ -318,7 +320,7 @@ class _Delivery:
         try:
             await self._message.channel.basic_ack(self._tag, wait=False)
         except LOST as error:
-            raise BusUnavailable(f"not acknowledged: {reason_of(error)}") from error
+            raise DeliveryLost(f"not acknowledged: {reason_of(error)}") from error
         self._is_settled = True
 
     async def retry(self, delay_s: float, reason: str) -> None:

@@ -50,6 +50,9 @@ TLS_IN_URL = {"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ss
 
 ANSWER_S = 15.0
 CLOSE_S = 3.0
+Route = tuple[str, str]
+"""An exchange and a routing key. To the default exchange the key is the name of a queue."""
+
 MOST_CHANNELS = 64  # that publish; more only while more are in use
 
 STREAM_STARTS = "Stream not found"
@@ -69,7 +72,7 @@ class Link:
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[Route, Channel] = {}
         self._in_use: Counter[Channel] = Counter()
         self._prepared: object = None  # the last connection on which `prepare` was done
         self._opening = asyncio.Lock()
@@ -127,7 +130,7 @@ class Link:
         Raises as Transport.send does, and Starting.
         """
         try:
-            async with self._publishing(key) as channel:
+            async with self._publishing((exchange, key)) as channel:
                 await channel.basic_publish(
                     body,
                     exchange=exchange,
@@ -148,19 +151,19 @@ class Link:
             raise kind(f"{key} was not confirmed: {reason_of(error)}") from error
 
     @asynccontextmanager
-    async def _publishing(self, key: str) -> AsyncIterator[Channel]:
-        """Lend the channel of a key for one publish. Unless that is confirmed, the next gets another channel.
+    async def _publishing(self, route: Route) -> AsyncIterator[Channel]:
+        """Lend the channel of a route for one publish. Unless that is confirmed, the next gets another channel.
 
         What a channel confirms after a confirm that did not come may not be kept. And RabbitMQ 3.10 refuses all on one
         that first met its queue without a leader until the node that led it is back, whoever leads it now.
         """
-        channel = await self._channel_of(key)
+        channel = await self._channel_of(route)
         self._in_use[channel] += 1
         try:
             yield channel
         except (DeliveryError, TimeoutError) as error:
-            if self._channels.get(key) is channel:
-                del self._channels[key]
+            if self._channels.get(route) is channel:
+                del self._channels[route]
                 if isinstance(error, TimeoutError):
                     await close(channel, ConnectionError("another confirm did not come"))
             raise
@@ -168,31 +171,35 @@ class Link:
             self._in_use[channel] -= 1
             if not self._in_use[channel]:
                 del self._in_use[channel]
-                if self._channels.get(key) is not channel:
+                if self._channels.get(route) is not channel:
                     await close(channel)
 
-    async def _channel_of(self, key: str) -> Channel:
-        """Return the channel of a key, which carries nothing else.
+    async def _channel_of(self, route: Route) -> Channel:
+        """Return the channel of a route, which carries nothing else.
 
         A queue that does not answer keeps the broker from reading its channel. And before RabbitMQ 4.0, when a stream
         gets another leader, its channel repeats what was not confirmed, numbered by all that was published over it:
         with anything but this stream among that, the entries that follow are taken for repeats, confirmed and lost.
         """
-        channel = self._channels.get(key)
+        channel = self._channels.get(route)
         if channel is not None and not channel.is_closed:
             return channel
         async with asyncio.timeout(ANSWER_S), self._opening:
-            channel = self._channels.get(key)
+            channel = self._channels.get(route)
             if channel is None or channel.is_closed:
                 await self._prepare()
                 await self._make_room()
-                channel = self._channels[key] = await self.channel(confirms=True)
+                channel = self._channels[route] = await self.channel(confirms=True)
             return channel
 
     async def _make_room(self) -> None:
-        idle = [key for key, channel in self._channels.items() if channel not in self._in_use]
-        for key in idle[: max(0, len(self._channels) - MOST_CHANNELS + 1)]:
-            await close(self._channels.pop(key))
+        """Close idle channels. Which are idle may change with each close, for that takes time."""
+        while len(self._channels) >= MOST_CHANNELS and (idle := self._idle()):
+            await close(self._channels.pop(idle), ConnectionError("its channel made room"))
+
+    def _idle(self) -> Route | None:
+        idle = (route for route, each in self._channels.items() if each not in self._in_use)
+        return next(idle, None)
 
     async def _prepare(self) -> None:
         connection = self._connection.transport

@@ -23,7 +23,9 @@ CONNECT_S = 10.0  # for one try, whatever becomes of it
 
 @dataclass
 class AnyNode(TransportFactory):
-    """Opens the socket to any of the nodes of a cluster. One that does not answer takes its share of CONNECT_S.
+    """Opens the socket to any of the nodes of a cluster. One that takes no connection takes its share of CONNECT_S.
+
+    One that takes it and then says nothing costs the whole try; the next begins with any of them.
 
     Attributes:
         nodes: Their addresses.

@@ -49,7 +49,7 @@ class Stage(Generic[In, Out]):
 
 
 AnyStage = Stage[Any, Any]
-Outcome = Literal["done", "retried", "expired", "buried"]
+Outcome = Literal["done", "retried", "postponed", "expired", "buried"]
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,12 @@ class Settlement:
         queue: Name of the queue that it came from.
         message: None: it could not be read.
         run: Attempt at a job that its headers name; empty if on behalf of none.
-        outcome: A message ends once, as done, expired (its job is over) or buried; before that it may be retried.
+        outcome: A message ends once, as done, expired (its job is over) or buried; before that it may
+            be retried, as its handler asked, or postponed: no message was to blame.
         seconds: Time that the stage had it.
         bytes_in: Of its body, wherever that was.
         bytes_out: Of all that it led to.
-        reason: Why it was retried or buried.
+        reason: Why it was retried, postponed or buried.
         attempt: 1 for the first delivery, one more each time that its handler asked to have it again.
         redelivered: Whether somebody had it before and did not settle it.
         waited_s: Age of the message when it was taken, by its publisher's clock; 0 if unknown.

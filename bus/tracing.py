@@ -142,7 +142,7 @@ def processing(
 
 
 def failed(outcome: str, reason: str, error: Exception) -> None:
-    """Mark the current span, if it is recorded: what it is about was retried, buried or refused."""
+    """Mark the current span, if it is recorded: what it is about was retried, postponed, buried or refused."""
     span = trace.get_current_span()
     if span.is_recording():
         span.set_attributes({"rdg.outcome": outcome, "error.type": type(error).__qualname__})

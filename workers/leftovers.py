@@ -14,7 +14,7 @@ from store.base import Store, change
 from store.errors import NotFound
 from store.jobs import clean_run
 from workers.planning import fitted_id
-from workers.releasing import release_of
+from workers.releasing import publish_newest
 
 UPLOAD = timedelta(days=1)  # far longer than any takes, whatever the clocks of two machines say
 
@@ -31,8 +31,8 @@ async def clear(store: Store, bus: Bus, job: Job) -> None:
         await clean_run(store, run_of(job.id, attempt), keeps_set=has_result)
         await _drop_unfinished_fit(store, job.model_copy(update={"attempt": attempt}))
         await _drop_unnamed_parameters(store, run_of(job.id, attempt))
-    await _publish_newest(store, bus, job)
-    await change(store, Job, job.id, lambda now: _cleared(now, job.attempt))
+    if await _is_newest_published(store, bus, job):  # else its turn comes again
+        await change(store, Job, job.id, lambda now: _cleared(now, job.attempt))
 
 
 def _cleared(job: Job, attempt: int) -> Job:
@@ -53,14 +53,14 @@ async def _drop_unnamed_parameters(store: Store, run: str) -> None:
         await store.drop_parts(model_of(run))
 
 
-async def _publish_newest(store: Store, bus: Bus, job: Job) -> None:
-    """Publish the model's newest release again, if there is one since the job's own.
+async def _is_newest_published(store: Store, bus: Bus, job: Job) -> bool:
+    """Publish the model's newest release again, if there is one since the job's own; return whether all is well.
 
     A worker that was held up may have published the job's own last, and a device that joins goes by the last.
     """
     if job.state != "completed" or job.spec.kind != "rehearsal" or not job.spec.release:
-        return
-    number = (await store.get(Model, job.model)).released
-    newest = f"{job.model}@{number}"
-    if newest != job.result:
-        await bus.publish(await release_of(store, await store.get(ModelVersion, newest)))
+        return True
+    model = await store.get(Model, job.model)
+    if f"{job.model}@{model.released}" == job.result:
+        return True
+    return await publish_newest(store, bus, model)

@@ -34,18 +34,18 @@ from bus.stage import AnyStage, Settlement, Terms, topology
 from bus.tasks import tasks
 from bus.transport import Subscription, Transport
 from learning import generators
-from schemas.documents import Model, ModelVersion
+from schemas.documents import Model
 from schemas.settings import Settings
 from store.base import Store, each
 from store.connect import open_store
-from store.errors import Damaged, NotFound, StoreUnavailable
+from store.errors import StoreUnavailable
 from workers.accounts import accounting
 from workers.endpoints import serving
 from workers.health import Attendance, Health
 from workers.monitor import Monitors
 from workers.pipeline import described, installed, load_all
-from workers.releasing import release_of
-from workers.resources import Refusal, Resources
+from workers.releasing import publish_newest
+from workers.resources import Resources
 from workers.watchdog import Watchdog
 from workers.whereabouts import ask_for_all
 
@@ -76,30 +76,11 @@ async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -
     """
     everything = await asyncio.to_thread(described, installed(), generators.installed())
     _chosen(everything, wanted)  # before it waits for anything
-    store_url, bus_url = settings.store_url, settings.bus_url
     health = Health(wanted, stop)
     with suppress(Stopped):
         async with (
             serving(settings, health) as address,
-            patiently(
-                store_url,
-                lambda: open_store(store_url, settings.cache_bytes, settings.tls),
-                stop,
-                health.waits,
-            ) as store,
-            patiently(
-                bus_url,
-                lambda: connect(bus_url, settings.namespace, settings.tls),
-                stop,
-                health.waits,
-            ) as transport,
-            # A broker that answers may still not do it: of its nodes too few may be there to keep a queue.
-            patiently(
-                bus_url,
-                lambda: attending(transport, store, settings, wanted, health),
-                stop,
-                health.waits,
-            ) as subscriptions,
+            _attending_soon(settings, wanted, health, stop) as subscriptions,
         ):
             ready = " ".join(wanted), len(subscriptions), address
             log.info("ready: %s (%d queues), health at %s", *ready)
@@ -107,6 +88,36 @@ async def work(settings: Settings, wanted: Sequence[str], stop: asyncio.Event) -
             log.info("stopping: up to %.0f s for what runs", settings.grace_s)
     if health.failure:
         raise BusUnavailable(health.failure)
+
+
+@asynccontextmanager
+async def _attending_soon(
+    settings: Settings, wanted: Sequence[str], health: Health, stop: asyncio.Event
+) -> AsyncIterator[list[Subscription]]:
+    """Open the store and the bus and attend the wanted stages, each as soon as it can be done."""
+    store_url, bus_url = settings.store_url, settings.bus_url
+    async with (
+        patiently(
+            store_url,
+            lambda: open_store(store_url, settings.cache_bytes, settings.tls),
+            stop,
+            health.waits,
+        ) as store,
+        patiently(
+            bus_url,
+            lambda: connect(bus_url, settings.namespace, settings.tls),
+            stop,
+            health.waits,
+        ) as transport,
+        # A broker that answers may still not do it: of its nodes too few may be there to keep a queue.
+        patiently(
+            bus_url,
+            lambda: attending(transport, store, settings, wanted, health),
+            stop,
+            health.waits,
+        ) as subscriptions,
+    ):
+        yield subscriptions
 
 
 @asynccontextmanager
@@ -229,25 +240,8 @@ async def resume(bus: Bus, store: Store) -> None:
     """Put back what a bus in memory has forgotten: the newest releases, and where the open jobs stand."""
     async for model in each(store, Model):
         if model.released is not None:
-            await _publish_newest(bus, store, model)
+            await publish_newest(store, bus, model)
     await ask_for_all(store, bus)
-
-
-async def _publish_newest(bus: Bus, store: Store, model: Model) -> None:
-    """Publish a model's newest release; leave it out if it is damaged, so that all others are served."""
-    newest = f"{model.id}@{model.released}"
-    try:
-        release = await release_of(store, await store.get(ModelVersion, newest))
-    except (Damaged, NotFound, Refusal) as error:
-        log.error(
-            "%s is not on the release log, and no device can join with it: %s; restore it from a backup,"
-            " or release another version of %s",
-            newest,
-            error,
-            model.id,
-        )
-        return
-    await bus.publish(release)
 
 
 async def _bus(transport: Transport, store: Store, settings: Settings) -> Bus:

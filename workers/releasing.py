@@ -1,7 +1,9 @@
 """Releasing: a candidate that passes its job's gates becomes the model's released version, on the release log."""
 
+import logging
 from collections.abc import AsyncIterator
 
+from bus.bus import Bus
 from bus.stage import Stage
 from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion, RehearsalSet
 from schemas.flow import ModelReleased, ModelTrained, Progress
@@ -9,6 +11,7 @@ from schemas.job import Gates, RehearsalSpec
 from schemas.model import Manifest, Provenance
 from schemas.names import model_of
 from store.base import Store, change
+from store.errors import Damaged, NotFound
 from store.jobs import finish
 from workers.datasets import pinned
 from workers.resources import Refusal, Resources, code_version, report
@@ -16,6 +19,8 @@ from workers.resources import Refusal, Resources, code_version, report
 Out = ModelReleased | Progress
 
 RELEASE_BYTES = 8 * 1024 * 1024
+
+log = logging.getLogger("rdg.worker")
 
 
 def stage(resources: Resources) -> Stage[ModelTrained, Out]:
@@ -182,6 +187,27 @@ async def release_of(store: Store, version: ModelVersion) -> ModelReleased:
         raise Refusal(f"{version.id} has {total} bytes of parts, a release carries {RELEASE_BYTES}")
     parts = {part.digest: await store.get_part(part.digest) for part in version.parts}
     return ModelReleased(manifest=manifest_of(version), parts=parts)
+
+
+async def publish_newest(store: Store, bus: Bus, model: Model) -> bool:
+    """Publish a model's released version again, and return whether it is on the release log; if not, say why.
+
+    One that is damaged, or larger than a log entry may be, keeps nothing else from being done.
+    """
+    newest = f"{model.id}@{model.released}"
+    try:
+        release = await release_of(store, await store.get(ModelVersion, newest))
+    except (Damaged, NotFound, Refusal) as error:
+        log.error(
+            "%s is not on the release log, and no device can join with it: %s; restore it from a backup,"
+            " or release another version of %s",
+            newest,
+            error,
+            model.id,
+        )
+        return False
+    await bus.publish(release)
+    return True
 
 
 def manifest_of(version: ModelVersion) -> Manifest:

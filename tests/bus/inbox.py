@@ -112,7 +112,7 @@ class Watched(MemoryTransport):
         self.queue = queue
         self.events: list[str] = []
         self.acks_to_lose = 0
-        self.postponements_to_lose = 0
+        self.to_refuse: list[Exception] = []  # of what hands the message on
 
     @asynccontextmanager
     async def receive(
@@ -143,15 +143,19 @@ class WatchedDelivery:
 
     async def retry(self, delay_s: float, reason: str) -> None:
         self._transport.events.append("retry")
+        self._refuse()
         await self._delivery.retry(delay_s, reason)
 
     async def postpone(self, delay_s: float, reason: str) -> None:
         self._transport.events.append("postpone")
-        if self._transport.postponements_to_lose > 0:
-            self._transport.postponements_to_lose -= 1
-            raise BusUnavailable("not confirmed")
+        self._refuse()
         await self._delivery.postpone(delay_s, reason)
 
     async def bury(self, reason: str, trace: str) -> None:
         self._transport.events.append("bury")
+        self._refuse()
         await self._delivery.bury(reason, trace)
+
+    def _refuse(self) -> None:
+        if self._transport.to_refuse:
+            raise self._transport.to_refuse.pop(0)

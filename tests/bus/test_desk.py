@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
+from bus import handover
 from bus.bus import Bus
 from bus.desk import attend
-from bus.errors import BusUnavailable, Busy, Retry, Unroutable
+from bus.errors import BusUnavailable, Busy, DeliveryLost, Retry, Unroutable
 from bus.memory import MemoryTransport
 from bus.stage import Settlement, Stage, Terms, topology
 from bus.transport import Envelope, Queue, Receiver, Subscription, Topology
@@ -134,7 +135,7 @@ async def test_retry_gives_the_same_message_again_until_it_works(desk: Desk) -> 
     assert [settlement.attempt for settlement in desk.observed] == [1, 2, 3]
 
 
-async def test_an_error_that_no_message_is_to_blame_for_is_retried_without_limit(
+async def test_an_error_that_no_message_is_to_blame_for_is_postponed_without_limit(
     desk: Desk,
 ) -> None:
     handle, calls = failing(*(StoreAway("no answer") for _ in range(5)))
@@ -142,7 +143,7 @@ async def test_an_error_that_no_message_is_to_blame_for_is_retried_without_limit
         await desk.request()
         await desk.outputs.holds(1)
     assert len(calls) == 6
-    assert desk.outcomes == ["retried"] * 5 + ["done"]
+    assert desk.outcomes == ["postponed"] * 5 + ["done"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ async def test_what_passes_is_no_attempt_of_the_message(
         await desk.outputs.holds(1)
     assert [settlement.attempt for settlement in desk.observed] == [1, 1, 1, 2, 2, 2]
     assert not any(settlement.redelivered for settlement in desk.observed)
-    assert desk.outcomes == ["retried"] * 5 + ["done"]
+    assert desk.outcomes == [*["postponed"] * 2, "retried", *["postponed"] * 2, "done"]
     assert await desk.transport.dead(PLANNING, 1) == []
 
 
@@ -357,7 +358,7 @@ async def test_message_is_not_lost_when_its_end_cannot_be_noted_yet(desk: Desk) 
         await desk.request()
         await until(lambda: len(seen) >= 5)
         await desk.outputs.holds(6)
-    assert seen == ["done", "retried", "done", "retried", "done"]
+    assert seen == ["done", "postponed", "done", "postponed", "done"]
     assert len(set(desk.output_ids)) == 2
 
 
@@ -402,10 +403,46 @@ async def test_handler_that_meets_a_lost_bus_leaves_its_message_for_later(desk: 
     assert await desk.transport.dead(PLANNING, 1) == []
 
 
-async def test_message_that_cannot_even_be_postponed_is_left_to_the_broker(
+@pytest.mark.parametrize("refusal", [Busy("no room"), BusUnavailable("not confirmed")])
+@pytest.mark.parametrize(
+    ("error", "means"),
+    [
+        (StoreAway("no answer"), "postpone"),
+        (Retry("not yet"), "retry"),
+        (ZeroDivisionError("by nought"), "bury"),
+    ],
+)
+async def test_message_that_can_be_put_nowhere_is_held_until_it_can(
     watched: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Exception,
+    error: Exception,
+    means: str,
 ) -> None:
-    watched.postponements_to_lose = 1
+    monkeypatch.setattr(handover, "FIRST_PAUSE_S", 0.001)
+    watched.to_refuse = [refusal] * 3
+    desk = Desk(watched)
+    handle, calls = failing(error)
+    async with desk.working(handle):
+        await desk.request()
+        await until(lambda: watched.events.count(means) == 4)
+        assert len(calls) == 1
+        await until_done(desk, buried=means == "bury")
+    assert not any(settlement.redelivered for settlement in desk.observed)
+
+
+async def until_done(desk: Desk, *, buried: bool) -> None:
+    if buried:
+        await until_dead(desk.transport, PLANNING, 1)
+    else:
+        await desk.outputs.holds(1)
+
+
+async def test_message_that_cannot_even_be_postponed_is_left_to_the_broker(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(handover, "HOLD_S", 0.0)
+    watched.to_refuse = [Busy("no room")]
     desk = Desk(watched)
     handle, calls = failing(BusUnavailable("gone"), BusUnavailable("gone"))
     async with desk.working(handle):
@@ -415,6 +452,32 @@ async def test_message_that_cannot_even_be_postponed_is_left_to_the_broker(
     assert watched.events == ["postpone", "postpone", "ack"]
     assert [settlement.redelivered for settlement in desk.observed] == [False, True, False]
     assert len(calls) == 3
+    assert "handed back: no room" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_stop_ends_the_wait_of_what_can_be_put_nowhere(watched: Watched) -> None:
+    watched.to_refuse = [Busy("no room")] * 100
+    desk = Desk(watched)
+    handle, _ = failing(StoreAway("no answer"))
+    async with asyncio.timeout(45):  # the pause is shorter than this, the grace time longer
+        async with desk.working(handle, grace_s=600.0):
+            await desk.request()
+            await until(lambda: watched.events == ["postpone"])
+    assert await desk.transport.depth(PLANNING) == 1
+
+
+async def test_nothing_is_tried_on_a_delivery_that_is_lost(watched: Watched) -> None:
+    watched.to_refuse = [DeliveryLost("another connection")]
+    desk = Desk(watched)
+    handle, calls = failing(StoreAway("no answer"))
+    async with desk.working(handle):
+        await desk.request()
+        await desk.outputs.holds(1)
+        await until(lambda: "ack" in watched.events)
+    assert watched.events == ["postpone", "ack"]
+    assert [settlement.redelivered for settlement in desk.observed] == [False, True]
+    assert len(calls) == 2
 
 
 async def test_lost_acknowledgement_does_not_mean_the_work_is_done_again(

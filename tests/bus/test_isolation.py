@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bus import isolation
-from bus.errors import BusUnavailable
+from bus import handover, isolation
+from bus.errors import BusUnavailable, Busy, DeliveryLost
 from bus.isolation import isolated
 from bus.transport import Delivery, Envelope, Receiver
 from tests.bus.inbox import envelope
@@ -21,12 +21,12 @@ class Handed:
     envelope: Envelope = field(default_factory=envelope)
     attempt: int = 1
     postponed: int = 0
-    is_bus_away: bool = False
+    refusals: list[Exception] = field(default_factory=list)
 
     async def postpone(self, delay_s: float, reason: str) -> None:
         self.postponed += 1
-        if self.is_bus_away:
-            raise BusUnavailable("gone")
+        if self.refusals:
+            raise self.refusals.pop(0)
 
     async def ack(self) -> None:
         raise AssertionError("it was not worked on")
@@ -52,7 +52,7 @@ async def overlap(redelivered: bool, count: int) -> tuple[int, list[int]]:
         await asyncio.sleep(0.001)
         running -= 1
 
-    receive = isolated(work)
+    receive = isolated(work, asyncio.Event())
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             group.create_task(give(receive, Handed(number, redelivered)))
@@ -89,7 +89,7 @@ async def test_turn_of_a_cancelled_receiver_goes_to_the_next(
             await asyncio.Event().wait()
         done.append(delivery)
 
-    receive, last = isolated(hang_first), Handed(2, redelivered=True)
+    receive, last = isolated(hang_first, asyncio.Event()), Handed(2, redelivered=True)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         stuck = group.create_task(give(receive, Handed(1, redelivered=True)))
         await holds.wait()
@@ -98,10 +98,20 @@ async def test_turn_of_a_cancelled_receiver_goes_to_the_next(
     assert done == [last]
 
 
-@pytest.mark.parametrize("is_bus_away", [False, True])
-async def test_who_gets_no_turn_in_time_is_put_back(
-    monkeypatch: pytest.MonkeyPatch, is_bus_away: bool
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        [],
+        [BusUnavailable("not confirmed")] * 2,
+        [Busy("no room")] * 2,
+        [DeliveryLost("another connection")],
+    ],
+)
+async def test_who_gets_no_turn_in_time_is_put_back_as_soon_as_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, refusals: list[Exception]
 ) -> None:
+    tries = 1 if isinstance(next(iter(refusals), None), DeliveryLost) else len(refusals) + 1
+    monkeypatch.setattr(handover, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(isolation, "PAUSE_S", 0.0)
     monkeypatch.setattr(isolation, "TURN_S", 0.05)
     holds, done = asyncio.Event(), asyncio.Event()
@@ -112,12 +122,12 @@ async def test_who_gets_no_turn_in_time_is_put_back(
         holds.set()
         await done.wait()
 
-    receive, first = isolated(hang), Handed(1, redelivered=True)
-    waiting = Handed(2, redelivered=True, is_bus_away=is_bus_away)
+    receive, first = isolated(hang, asyncio.Event()), Handed(1, redelivered=True)
+    waiting = Handed(2, redelivered=True, refusals=list(refusals))
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(give(receive, first))
         await holds.wait()
         await receive(waiting)
         done.set()
     assert received == [first]
-    assert (first.postponed, waiting.postponed) == (0, 1)
+    assert (first.postponed, waiting.postponed) == (0, tries)

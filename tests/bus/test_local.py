@@ -11,7 +11,7 @@ import msgpack
 import pytest
 
 from bus import frames
-from bus.errors import BusError, BusUnavailable, Busy, Unroutable
+from bus.errors import BusError, BusUnavailable, Busy, DeliveryLost, Unroutable
 from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
 from bus.transport import Delivery, Envelope, Receiver, Since, Subscription, Topology
@@ -278,6 +278,30 @@ async def test_garbage_ends_its_connection_only_and_is_logged(
         assert await transport.depth(ORDERS.name) == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "closed a connection that sent" in caplog.text
+
+
+async def test_delivery_of_a_server_that_ended_is_lost(path: Path) -> None:
+    async def settle_late(delivery: Delivery) -> None:
+        taken.set()
+        await ended.wait()
+        with pytest.raises(DeliveryLost, match="lost the bus"):
+            await delivery.postpone(0.0, "no room")
+        done.set()
+
+    taken, ended, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    async with AsyncExitStack() as server:
+        await server.enter_async_context(serve(MemoryTransport(), path))
+        async with (
+            LocalTransport.connect(str(path)) as transport,
+            asyncio.timeout(PATIENCE_S),
+        ):
+            await transport.declare(TOPOLOGY)
+            async with transport.receive(ORDERS.name, settle_late, 1, 0.0):
+                await transport.send(envelope())
+                await taken.wait()
+                await server.aclose()
+                ended.set()
+                await done.wait()
 
 
 async def test_error_of_the_server_closes_one_connection_with_a_traceback_in_the_log(
