@@ -5,11 +5,13 @@
   least squares with a Gaussian kernel: nothing random in it, and a second or less.
 * Closeness to training samples, and copies of them: see learning/privacy.py.
 
-A class counts as much as any other. Work is bounded: at most about `WORK` multiplications for each of the distances,
-whatever the size of the data.
+A class counts as much as any other. Work is bounded: at most about `WORK` multiplications for each kind of distances,
+so of very large samples fewer are compared, and of very many classes some, drawn at random, stand for all.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,7 @@ from learning.privacy import Closeness, closeness
 from learning.scaling import Scaling, places
 
 WORK = 5e9
-LEARNED = 1000  # samples that the classifier learns from, at most
-TESTED = 1000
+LEARNED = 1000  # samples that the classifier learns from, and is tested on, at most
 OF_CLASS = (2, 200)  # samples of a class, least and most
 MEMORISED = 0.1  # share of copies beyond that of real samples
 RIDGE = 1e-2
@@ -35,9 +36,10 @@ class Evaluation:
     """Figures of a fitted generator, beside those of real samples.
 
     Attributes:
-        accuracy: Of the classifier that learned from generated samples, in [0, 1]; None without held-out samples.
+        accuracy: Of the classifier that learned from generated samples, in [0, 1], among the classes compared; None
+            without held-out samples of them.
         accuracy_real: Of the one that learned from real samples.
-        closeness: Mean over the classes.
+        closeness: Mean over the classes compared, at most `LEARNED` / 2.
 
     """
 
@@ -49,6 +51,24 @@ class Evaluation:
     def memorises(self) -> bool:
         """Whether many generated samples are copies of training samples, or nearly."""
         return self.closeness.copies > self.closeness.copies_real + MEMORISED
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """What is compared: some classes, so many samples of each, and of all classes together so many to test on."""
+
+    labels: list[int]
+    count: int
+    tested: int
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        least, most = OF_CLASS
+        rows = int(min(LEARNED, math.sqrt(WORK / task.samples[0].size)))
+        classes = task.classes()
+        labels = [classes[place] for place in places(len(classes), max(1, rows // least))]
+        affordable = min(WORK / task.samples.size, rows / len(labels))
+        return cls(labels, int(np.clip(affordable, least, most)), rows)
 
 
 @dataclass(frozen=True)
@@ -82,21 +102,16 @@ def evaluate(
     """
     if generator.evolve is not None:
         return None
-    scaling, count = Scaling.of(task.samples), _count(task)
-    compared = [_compare(generator, order, task, scaling, label, count) for label in task.classes()]
+    scaling, extent = Scaling.of(task.samples), _Extent.of(task)
+    compared = [
+        _compare(generator, order, task, scaling, label, extent.count) for label in extent.labels
+    ]
     classes = [each for each in compared if each is not None]
     if not classes:
         return None
     figures = np.mean([list(vars(each.closeness).values()) for each in classes], axis=0)
-    accuracy, accuracy_real = _accuracies(classes, held_out, scaling) if held_out else (None, None)
+    accuracy, accuracy_real = _accuracies(classes, held_out, extent, scaling)
     return Evaluation(accuracy, accuracy_real, Closeness(*map(float, figures)))
-
-
-def _count(task: Task) -> int:
-    """Return how many samples of each class to compare."""
-    least, most = OF_CLASS
-    affordable = min(WORK / task.samples.size, LEARNED / len(task.classes()))
-    return int(np.clip(affordable, least, most))
 
 
 def _compare(
@@ -111,9 +126,16 @@ def _compare(
     return _Class(label, real, made, closeness(training, made, count))
 
 
-def _accuracies(classes: list[_Class], held_out: Task, scaling: Scaling) -> tuple[float, float]:
+def _accuracies(
+    classes: list[_Class], held_out: Task | None, extent: _Extent, scaling: Scaling
+) -> tuple[float, float] | tuple[None, None]:
     """Return the accuracies of the classifiers that learned from generated and from real samples."""
-    tested = places(len(held_out.labels), TESTED)
+    if held_out is None:
+        return None, None
+    known = np.flatnonzero(np.isin(held_out.labels, extent.labels))
+    if not len(known):
+        return None, None
+    tested = known[places(len(known), extent.tested)]
     asked, truth = scaling.rows(held_out.samples[tested]), held_out.labels[tested]
     made = _answers({each.label: each.made for each in classes}, asked)
     real = _answers({each.label: each.real for each in classes}, asked)

@@ -1,12 +1,14 @@
 """What is kept of real data at the fitting, so that a set made later can be compared with data that is gone.
 
-Averages only: of each class the mean and covariance of coarse features, and cells (k-means) with the share of the class
-that each holds and the distance within which most of that share lies. No cell stands for fewer than `LEAST` samples and
-a class of fewer is not described, so that nothing here is one sample's.
+Of each class the mean and covariance of coarse features, and cells (k-means) with the share of the class that each
+holds and the distance within which most of that share lies. No cell stands for fewer than `LEAST` samples and a class
+of fewer is not described. That is no guarantee of privacy: a mean of ten samples tells of each of the ten, and a radius
+is made of the distances of one or two. Beside a fit that is private (learning/generators/base.py) none of it is kept.
 
 * Features, at most `FEATURES`: means over a grid of equal blocks, 5 by 5 for grey images, 3 by 3 for each of three
-  colours; of tabular data the features themselves, or means over 32 runs of them. In standard deviations of the task's
-  data (learning/scaling.py), so those of different tasks are not to be compared.
+  colours, one for each of many channels or of 32 runs of more; of tabular data the features themselves, or means over
+  32 runs of them. In standard deviations of the task's data (learning/scaling.py), so those of different tasks are not
+  to be compared.
 * Kept as float16: of a class of grey images 1.2 KB, and 0.6 KB for all classes together.
 """
 
@@ -23,7 +25,7 @@ from learning.scaling import Scaling, some
 
 FEATURES = 32
 CELLS = 10
-LEAST = 10  # samples behind any figure
+LEAST = 10  # samples of a cell, and of a class that is described
 DESCRIBED = 2000  # samples of a class that are looked at, at most
 ROUNDS = 20
 WITHIN = 0.95  # share of a cell's real samples that lie within its radius
@@ -119,11 +121,12 @@ class Reference:
 
 
 def features(samples: Samples, scaling: Scaling) -> NDArray[np.float64]:
-    """Return block means of samples (n, *shape), (n, p)."""
+    """Return block means of samples (n, *shape), (n, p), p at most `FEATURES`."""
     shape = samples.shape[1:] if samples.ndim > 2 else (1, *samples.shape[1:])
     # (n, h, w, channels), a table as an image of one row
     grid = scaling.rows(samples).reshape(len(samples), *shape[:2], prod(shape[2:]))
-    side = max(1, isqrt(FEATURES // grid.shape[3]))
+    grid = _block_means(grid, 3, FEATURES)
+    side = isqrt(FEATURES // grid.shape[3])
     across = side if samples.ndim > 2 else FEATURES
     means = _block_means(_block_means(grid, 1, side), 2, across)
     return means.reshape(len(samples), prod(means.shape[1:])).astype(np.float64)
@@ -162,7 +165,9 @@ def _centres(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     for _ in range(ROUNDS):
         owners, _ = nearest_cells(rows, centres)
         counts = np.bincount(owners, minlength=len(centres))
-        kept = np.flatnonzero(counts >= LEAST) if counts.max() >= LEAST else [counts.argmax()]
+        kept = np.flatnonzero(
+            counts >= LEAST
+        )  # one at least: there are `LEAST` rows for each centre
         centres = np.stack([rows[owners == cell].mean(axis=0) for cell in kept])
     return _without_small(rows, centres)
 

@@ -1,6 +1,7 @@
 """Fitting: a generator learns a task from its real data, in slices, and is stored.
 
-While the data is still there, what sets will be compared with is kept beside it, and the generator is evaluated.
+While the data is still there, what sets will be compared with is kept beside it, and the generator is evaluated: unless
+the fit is private, which it would not be together with figures of the same data that have no noise in them.
 """
 
 import asyncio
@@ -104,10 +105,14 @@ async def _slice(
 
 
 async def _keep(store: Store, job: Job, name: str, material: _Material, fit: Fit) -> Fitted:
-    """Store the generator and what is measured of it and of its data."""
+    """Store the generator and what is measured of it and of its data.
+
+    A worker that is killed in between leaves parts that the repeat does not name, unless it makes the same bytes.
+    """
     key, dataset = fitted_id(job), material.dataset
     state = pack(fit.state)
-    quality = await _quality(store, job, name, material, fit)
+    is_private = generators.load(name).is_private(job.spec.options)
+    quality = None if is_private else await _quality(store, job, name, material, fit)
     fitted = Fitted(
         id=key,
         model=job.model,
@@ -122,7 +127,7 @@ async def _keep(store: Store, job: Job, name: str, material: _Material, fit: Fit
         data_digests=dataset.digests,
         digest=await store.put_part(state, f"fitted/{key}"),
         size_bytes=len(state),
-        reference=await _reference(store, material.task, f"fitted/{key}"),
+        reference=None if is_private else await _reference(store, material.task, f"fitted/{key}"),
         quality=quality,
     )
     await store.insert(fitted)

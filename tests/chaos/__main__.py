@@ -23,7 +23,9 @@ from tests.servers.mongodb import mongodb
 from tests.servers.process import ServerMissingError
 from tests.servers.rabbitmq import rabbitmq
 
-DATABASE_MEGABYTES = 4000  # files of a database that is killed every minute grow: room is free after a checkpoint
+DATABASE_MEGABYTES = (
+    4000  # files of a database that is killed every minute grow: room is free after a checkpoint
+)
 LEFTOVERS_WITHIN_S = 240.0
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from learning.evaluation import Evaluation, evaluate
+from learning.evaluation import LEARNED, Evaluation, evaluate
 from learning.generators import load
 from learning.generators.base import Batch, Generator, Order, Task
 from tests.learning.generators.tasks import QUICK, digits, fitted, tabular
@@ -81,6 +81,39 @@ def test_a_search_is_not_evaluated() -> None:
 def test_nothing_generated_has_no_figures() -> None:
     mute = replace(load("gmm"), sample=lambda asked: Batch(TASK.samples[:0]))
     assert evaluate(mute, order(load("gmm")), TASK, HELD_OUT) is None
+
+
+def orders_of(task: Task) -> list[Order]:
+    """Evaluate a generator that knows each class, and return what it was asked for."""
+    orders: list[Order] = []
+
+    def sample(order: Order) -> Batch:
+        orders.append(order)
+        return Batch(np.resize(task.of_class(order.label), (order.count, *task.samples.shape[1:])))
+
+    knowing = replace(load("original"), sample=sample)
+    evaluation = evaluate(knowing, Order({}, 0, 1, 0, {}), task, task)
+    assert evaluation is not None
+    assert evaluation.accuracy == evaluation.accuracy_real == 1
+    return orders
+
+
+def test_of_very_many_classes_some_are_compared() -> None:
+    labels = np.repeat(np.arange(1200), 2)
+    samples = np.eye(40, dtype=np.float32)[labels % 40] + 10 * np.eye(40)[labels // 40]
+    orders = orders_of(Task(samples.astype(np.float32), labels, 1200))
+    assert sum(order.count for order in orders) == LEARNED
+    assert len({order.label for order in orders}) == LEARNED / 2
+
+
+def test_of_very_large_samples_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = 5e6  # so that these count as large
+    monkeypatch.setattr("learning.evaluation.WORK", work)
+    labels = np.arange(40) % 2
+    samples = np.zeros((40, 10, 10), np.uint8)
+    samples[labels == 1, :5] = 255
+    orders = orders_of(Task(samples, labels, 2))
+    assert sum(order.count for order in orders) ** 2 * samples[0].size <= work
 
 
 def test_tables_with_units_far_apart_are_evaluated() -> None:

@@ -19,6 +19,20 @@ def test_features_are_few_for_every_kind_of_data(task: Task) -> None:
     assert found.shape[1] <= FEATURES
 
 
+@pytest.mark.parametrize("channels", [31, 33, 64, 500])
+def test_features_of_many_channels_are_few_too(channels: int) -> None:
+    maps = np.random.default_rng(0).normal(size=(3, 7, 7, channels)).astype(np.float32)
+    found = features(maps, Scaling.of(maps))
+    assert found.shape == (3, min(channels, FEATURES))
+
+
+def test_features_of_many_channels_are_means_of_neighbours() -> None:
+    maps = np.zeros((1, 2, 2, 64), np.float32)
+    maps[..., 62:] = [1, 3]
+    unscaled = Scaling(np.zeros(1, np.float32), np.ones(1, np.float32))
+    assert features(maps, unscaled)[0].tolist() == [*[0] * 31, 2]
+
+
 def test_features_of_images_are_means_of_their_blocks() -> None:
     images = np.zeros((1, 10, 10), np.uint8)
     images[0, :2, 8:] = 255

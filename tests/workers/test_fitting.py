@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from learning import generators
-from learning.bundle import unpack
+from learning.bundle import pack, unpack
 from learning.generators.base import Fit
 from learning.reference import Reference
-from schemas.documents import Dataset, Fitted
+from schemas.documents import Dataset, Fitted, SamplePart
 from schemas.flow import FittingRequested, GeneratorFitted, Progress
 from schemas.message import Message
 from store.base import Store
@@ -24,6 +24,7 @@ from tests.workers.scene import (
     of,
     only,
     rehearsal,
+    samples_of,
     sent,
 )
 from workers.fitting import stage
@@ -124,6 +125,31 @@ async def test_statistics_of_the_real_data_are_kept_beside_the_generator(
     assert known.mean == pytest.approx(known.cells[0], abs=0.01)  # 12 samples: one cell
     await store.drop_parts(f"fitted/{kept.id}")
     assert not await is_there(store, kept.reference.digest)
+
+
+async def add_grey_dataset(store: Store) -> None:
+    parts = []
+    for target in KNOWN:
+        data = pack({"samples": (100 * samples_of(target, 60) + 50).astype(np.uint8)})
+        digest = await store.put_part(data, "data/new")
+        parts.append(SamplePart(target=target, count=60, digest=digest, size_bytes=len(data)))
+    dataset = await add_dataset(store)
+    greys = {"train": tuple(parts), "test": tuple(parts), "dtype": "uint8"}
+    await store.replace(dataset.model_copy(update=greys))
+
+
+async def test_nothing_of_the_real_data_is_kept_or_told_beside_a_private_fit(
+    store: Store, resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add_grey_dataset(store)
+    await add_job(store, fit(options={"epsilon": 1}))
+
+    made = await fitted(resources)
+
+    kept = await store.get(Fitted, only(GeneratorFitted, made).fitted)
+    assert (kept.reference, kept.quality) == (None, None)
+    assert (only(Progress, made).note, caplog.text) == ("", "")
+    assert await store.drop_parts(f"fitted/{kept.id}") == 1  # the state alone
 
 
 async def test_the_figures_of_the_fit_are_kept_and_told(
