@@ -202,8 +202,9 @@ class Fitted(Document):
     Attributes:
         digest: The part with the generator's state.
         size_bytes: Of that part.
-        reference: The part with what sets are compared with (learning/reference.py); None: fitted by an old release.
-        quality: None for a search, which makes nothing without the deployed model.
+        reference: The part with what sets are compared with (learning/reference.py); None: fitted by an old release,
+            or privately.
+        quality: None for a search, which makes nothing without the deployed model, and for a private fit.
 
     """
 
