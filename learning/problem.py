@@ -2,12 +2,16 @@
 
 Everything random is drawn from `numpy.random.default_rng([seed, ...])`, so that a training that is
 resumed on another machine sees the same split and the same batches.
+
+What is held out is unknown to all that learns: real samples are held out from the generator's fit and
+from training alike (`held_out`), and of equal samples never one trains while another is held out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, Self, get_args
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 from learning import architecture as arch
 from learning.augmentation import Augmentation
 from learning.calibration import Calibration
-from learning.samples import Samples
+from learning.samples import Samples, fingerprints
 from learning.schedule import Schedule
 
 NewLoss = Literal["all", "new"]
@@ -222,26 +226,54 @@ class Split:
     validation_new: NDArray[np.int64]
     validation_rehearsal: NDArray[np.int64]
 
+    @property
+    def digest(self) -> int:
+        """Return 32 bits that tell this split from others."""
+        return crc32(b"".join(indices.tobytes() for indices in vars(self).values()))
+
+
+def held_out(
+    samples: Samples, labels: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Return which samples of real data (n, *shape) are held out, (n,): of each class this share.
+
+    It follows from what a class consists of, not from its number or the order of the samples, so that
+    fitting and training, which number classes in their own ways, hold out the same. Equal samples of a
+    class count as one. Of each class at least one is held out and one kept; a single one is kept.
+
+    Args:
+        samples: (n, *shape).
+        labels: Whatever number the class has, (n,).
+        share: In [0, 0.5]; 0 holds out nothing.
+        seed: 0 or more.
+
+    """
+    return _drawn(fingerprints(samples), labels, share, seed)
+
 
 def validation_split(problem: Problem, options: Options, seed: int) -> Split:
     """Hold out `Options.validation` of each class of new and of rehearsal; same seed, same split.
 
-    Of each class at least one sample is held out and one kept; a single sample is kept.
+    New samples are held out as `held_out` says, and so are rehearsal samples, but for those that equal
+    a new one: they are on its side, even if that leaves none of a class to rehearse.
     """
-    rng = np.random.default_rng([seed, _SPLIT_STREAM])
-    training_new, validation_new = _hold_out(problem.new.labels, options.validation, rng)
-    training_rehearsal, validation_rehearsal = _hold_out(
-        problem.replay.labels, options.validation, rng
-    )
-    return Split(training_new, training_rehearsal, validation_new, validation_rehearsal)
+    new, replay = fingerprints(problem.new.samples), fingerprints(problem.replay.samples)
+    held_new = _drawn(new, problem.new.labels, options.validation, seed)
+    held_replay = _drawn(replay, problem.replay.labels, options.validation, seed)
+    held_replay &= ~np.isin(replay, new)
+    held_replay |= np.isin(replay, new[held_new])
+    return Split(*map(np.flatnonzero, (~held_new, ~held_replay, held_new, held_replay)))
 
 
-def _hold_out(
-    labels: NDArray[np.int64], share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _drawn(
+    contents: NDArray[np.uint64], labels: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.bool_]:
+    """Return which samples of these fingerprints (n,) are held out, (n,)."""
     held = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        wanted = max(1, round(share * len(members))) if share else 0
-        held[members[: min(wanted, len(members) - 1)]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+        members = np.flatnonzero(labels == label)
+        distinct, places = np.unique(contents[members], return_inverse=True)
+        wanted = min(max(1, round(share * len(distinct))), len(distinct) - 1) if share else 0
+        rng = np.random.default_rng([seed, _SPLIT_STREAM])  # anew: no class depends on others
+        held[members] = np.isin(places, rng.permutation(len(distinct))[:wanted])
+    return held

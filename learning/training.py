@@ -51,11 +51,12 @@ _MOMENTS = {"first_moment": "exp_avg", "second_moment": "exp_avg_sq"}  # ours: t
 
 @dataclass(frozen=True)
 class _Counters:
-    """Where training stands. `step` counts in the epoch, `updates` from the start."""
+    """Where training stands. `step` counts in the epoch, `updates` from the start; `split` is a digest."""
 
     epoch: int = 0
     step: int = 0
     steps_per_epoch: int = 1
+    split: int = 0
     updates: int = 0
     best_score: float = -1.0
     stale: int = 0
@@ -88,7 +89,7 @@ def begin(problem: Problem, options: Options, seed: int) -> Checkpoint:
     steps = count_steps(len(split.training_new), len(split.training_rehearsal), options.batch_size)
     zeros = {name: np.zeros_like(array) for name, array in parameters.items()}
     return _assemble(
-        _Counters(steps_per_epoch=steps),
+        _Counters(steps_per_epoch=steps, split=split.digest),
         {"parameters": parameters, "best": parameters} | dict.fromkeys(_MOMENTS, zeros),
     )
 
@@ -160,7 +161,8 @@ class _Run:
         self.counters = _counters(checkpoint)
         self._optimizer = self._restore_adam(checkpoint)
         self._epoch = self._draw_epoch()
-        if len(self._epoch.new) != self.counters.steps_per_epoch:
+        expected = (self.counters.steps_per_epoch, self.counters.split)
+        if (len(self._epoch.new), split.digest) != expected:
             raise ValueError("checkpoint: made for other examples or options, begin anew")
 
     def step(self) -> None:
@@ -309,7 +311,7 @@ def _counters(checkpoint: Checkpoint) -> _Counters:
     try:
         values = {field.name: checkpoint[field.name].item() for field in fields(_Counters)}
     except KeyError as error:
-        raise ValueError(f"checkpoint: {error} is missing, give one that `begin` made") from error
+        raise ValueError(f"checkpoint: {error} is missing, begin anew") from error
     return _Counters(**values)
 
 
@@ -322,5 +324,5 @@ def _group(checkpoint: Checkpoint, group: str) -> Parameters:
         if name.startswith(prefix)
     }
     if not arrays:
-        raise ValueError(f"checkpoint: '{prefix}' is missing, give one that `begin` made")
+        raise ValueError(f"checkpoint: '{prefix}' is missing, begin anew")
     return arrays

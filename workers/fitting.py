@@ -1,5 +1,8 @@
 """Fitting: a generator learns a task from its real data, in slices, and is stored.
 
+In a rehearsal job it learns what training will learn, not the samples by which training is judged: both hold out the
+same (`held_out` of learning/problem.py). A fit that is its own job learns all, and so does a private one.
+
 While the data is still there, what sets will be compared with is kept beside it, and the generator is evaluated: unless
 the fit is private, which it would not be together with figures of the same data that have no noise in them.
 """
@@ -9,11 +12,15 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bus.stage import Stage
 from learning import generators
 from learning.bundle import pack
 from learning.evaluation import Evaluation, evaluate
 from learning.generators.base import Arrays, Fit, Order, Task
+from learning.problem import held_out
 from learning.reference import Reference
 from schemas.documents import Dataset, Fitted, Job, SamplePart
 from schemas.flow import FittingRequested, GeneratorFitted, Progress
@@ -43,7 +50,7 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
             pass
         try:
             checkpoint = await take(store, job, message)
-            material = await _material(store, job)
+            material = await _material(store, job, message.generator)
             fit = await _slice(resources, job, message.generator, material.task, checkpoint)
             if fit.progress < 1:
                 yield await leave(store, job, message, fit.state)
@@ -68,14 +75,15 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
 
 @dataclass(frozen=True)
 class _Material:
-    """The data that a job fits its generator on: of a data set, some classes."""
+    """The data that a job fits its generator on: of a data set, some classes, and what is held out of them."""
 
     dataset: Dataset
     classes: tuple[str, ...]
     task: Task
+    held_out: Task | None
 
 
-async def _material(store: Store, job: Job) -> _Material:
+async def _material(store: Store, job: Job, generator: str) -> _Material:
     spec = job.spec
     name, classes = (
         (spec.data, spec.classes)
@@ -84,7 +92,19 @@ async def _material(store: Store, job: Job) -> _Material:
     )
     dataset = await pinned(store, job, name)
     classes = classes or dataset.classes
-    return _Material(dataset, classes, await _task(store, dataset.train, classes))
+    task = await _task(store, dataset.train, classes)
+    # A private fit learns all: were one sample another, others might be held out, and its proof is for a change of one.
+    if isinstance(spec, FitSpec) or generators.load(generator).is_private(spec.options):
+        return _Material(dataset, classes, task, None)
+    share = spec.training.validation
+    held = await asyncio.to_thread(held_out, task.samples, task.labels, share, spec.seed)
+    return _Material(
+        dataset, classes, _rows(task, ~held), _rows(task, held) if held.any() else None
+    )
+
+
+def _rows(task: Task, chosen: NDArray[np.bool_]) -> Task:
+    return Task(task.samples[chosen], task.labels[chosen], task.n_classes)
 
 
 async def _task(store: Store, parts: Sequence[SamplePart], classes: Sequence[str]) -> Task:
@@ -144,14 +164,14 @@ async def _reference(store: Store, task: Task, owner: str) -> PartRef:
 async def _quality(
     store: Store, job: Job, name: str, material: _Material, fit: Fit
 ) -> GeneratorQuality | None:
-    """Return the figures of the fit; None for a search. Held out is the test split, where there is one."""
+    """Return the figures of the fit; None for a search. They are of the test split, where there is one."""
     test, classes = material.dataset.test, material.classes
-    is_held_out = any(part.target in classes and part.count for part in test)
-    held_out = await _task(store, test, classes) if is_held_out else None
+    has_test = any(part.target in classes and part.count for part in test)
+    unseen = await _task(store, test, classes) if has_test else material.held_out
     order = Order(fit.state, 0, 1, job.spec.seed, job.spec.options)
     try:
         found = await asyncio.to_thread(
-            evaluate, generators.load(name), order, material.task, held_out
+            evaluate, generators.load(name), order, material.task, unseen
         )
     except ValueError as error:
         raise Refusal(f"sampling from {name} once it was fitted: {error}") from error

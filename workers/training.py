@@ -232,7 +232,7 @@ async def _held_out(
         samples, labels = await read_parts(store, probe.test, lesson.classes)
         return probe.id, samples, labels
     problem = lesson.problem
-    split = validation_split(problem, lesson.options, lesson.seed)
+    split = await asyncio.to_thread(validation_split, problem, lesson.options, lesson.seed)
     new = problem.new.take(split.validation_new)
     old = problem.replay.take(split.validation_rehearsal)
     if not len(new) + len(old):

@@ -7,20 +7,22 @@ import pytest
 from numpy.typing import NDArray
 
 from learning.network import initial_parameters
-from learning.problem import Examples, Options, Problem, validation_split
+from learning.problem import Examples, Options, Problem, held_out, validation_split
+from learning.samples import fingerprints
 
 
-def examples(*counts: int, teacher_classes: int | None = None) -> Examples:
-    """Return that many samples of class 0, 1, ..."""
+def examples(*counts: int, first: int = 0, teacher_classes: int | None = None) -> Examples:
+    """Return that many samples of class 0, 1, ...: all differ, and from those with another `first`."""
     labels = np.repeat(np.arange(len(counts)), counts)
-    samples = np.arange(4 * len(labels), dtype=np.float32).reshape(-1, 4)
+    samples = first + np.arange(4 * len(labels), dtype=np.float32).reshape(-1, 4)
     teacher = None
     if teacher_classes is not None:
         teacher = np.full((len(labels), teacher_classes), 1 / teacher_classes, np.float32)
     return Examples(samples, labels, teacher)
 
 
-PROBLEM = Problem("dense4", (4,), 3, examples(20, 10, 1), examples(30, 30), None, (2,))
+GENERATED = examples(30, 30, first=1000)
+PROBLEM = Problem("dense4", (4,), 3, examples(20, 10, 1), GENERATED, None, (2,))
 
 
 def test_split_is_stratified_and_loses_nothing() -> None:
@@ -47,6 +49,68 @@ def test_every_class_stays_in_training() -> None:
     split = validation_split(problem, Options(validation=0.5), seed=0)
     assert set(problem.new.labels[split.training_new]) == {0, 1, 2}
     assert set(problem.new.labels[split.validation_new]) == {1, 2}
+
+
+def test_a_class_is_split_the_same_whatever_its_number_its_place_and_the_other_classes() -> None:
+    new = PROBLEM.new
+    held = held_out(new.samples, new.labels, 0.2, seed=3)
+
+    renumbered = held_out(new.samples, np.array([7, 2, 5])[new.labels], 0.2, seed=3)
+    reversed_ = held_out(new.samples[::-1], new.labels[::-1], 0.2, seed=3)
+    alone = held_out(new.samples[20:30], new.labels[20:30], 0.2, seed=3)
+
+    assert held.sum() == 4 + 2
+    assert renumbered.tolist() == held.tolist()
+    assert reversed_[::-1].tolist() == held.tolist()
+    assert alone.tolist() == held[20:30].tolist()
+
+
+def test_of_new_data_what_is_held_out_from_the_fit_is_held_out_from_training() -> None:
+    split = validation_split(PROBLEM, Options(validation=0.3), seed=4)
+    held = held_out(PROBLEM.new.samples, PROBLEM.new.labels, 0.3, seed=4)
+    assert split.validation_new.tolist() == np.flatnonzero(held).tolist()
+
+
+def contents(examples: Examples, indices: NDArray[np.int64]) -> set[int]:
+    return set(fingerprints(examples.samples[indices]).tolist())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_samples_are_never_on_both_sides(seed: int) -> None:
+    new, generated = examples(20, 10), examples(30, 30, first=1000)
+    thrice = np.tile(np.arange(30), 3)
+    mixed = Examples(
+        np.concatenate([generated.samples, generated.samples[:40], new.samples[5:25]]),
+        np.concatenate([generated.labels, generated.labels[:40], new.labels[5:25]]),
+    )
+    problem = replace(PROBLEM, new=new.take(thrice), rehearsal=mixed)
+
+    split = validation_split(problem, Options(validation=0.3), seed)
+
+    learned = contents(problem.new, split.training_new) | contents(mixed, split.training_rehearsal)
+    judged = contents(problem.new, split.validation_new) | contents(
+        mixed, split.validation_rehearsal
+    )
+    assert not learned & judged
+    assert len(learned | judged) == 90
+    assert len(contents(problem.new, split.validation_new)) == 6 + 3  # of what is distinct
+    assert len(split.validation_new) == 3 * (6 + 3)
+
+
+def test_a_rehearsal_sample_that_equals_a_held_out_one_never_trains() -> None:
+    held = np.flatnonzero(held_out(PROBLEM.new.samples, PROBLEM.new.labels, 0.1, seed=0))
+    problem = replace(PROBLEM, rehearsal=PROBLEM.new.take(held[:1]))
+    split = validation_split(problem, Options(validation=0.1), seed=0)
+    assert (split.training_rehearsal.tolist(), split.validation_rehearsal.tolist()) == ([], [0])
+
+
+def test_one_sample_repeated_is_kept_for_training() -> None:
+    repeated = examples(1).take(np.zeros(9, np.int64))
+    problem = replace(
+        PROBLEM, new=repeated, rehearsal=replace(repeated, labels=repeated.labels + 1)
+    )
+    split = validation_split(problem, Options(validation=0.5), seed=0)
+    assert (len(split.training_new), len(split.training_rehearsal)) == (9, 9)
 
 
 def test_nothing_is_held_out_on_request() -> None:

@@ -1,16 +1,19 @@
 """A generator learns its task slice by slice, and is stored once."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from learning import generators
 from learning.bundle import pack, unpack
-from learning.generators.base import Fit
+from learning.generators.base import Fit, Task
+from learning.problem import held_out
 from learning.reference import Reference
 from schemas.documents import Dataset, Fitted, SamplePart
 from schemas.flow import FittingRequested, GeneratorFitted, Progress
+from schemas.job import Spec
 from schemas.message import Message
 from store.base import Store
 from tests.workers.scene import (
@@ -194,6 +197,20 @@ async def test_without_a_test_split_there_is_no_accuracy(
     assert "teaches" not in only(Progress, made).note
 
 
+async def test_without_a_test_split_the_figures_of_a_rehearsal_job_are_of_what_it_holds_out(
+    store: Store, resources: Resources
+) -> None:
+    dataset = await add_dataset(store, count=60)
+    await store.replace(dataset.model_copy(update={"test": ()}))
+    await add_job(store, rehearsal(options={"components": 1}))
+
+    made = await fitted(resources)
+
+    quality = (await store.get(Fitted, only(GeneratorFitted, made).fitted)).quality
+    assert quality is not None
+    assert (quality.accuracy, quality.accuracy_real) == (1, 1)
+
+
 async def test_a_search_is_kept_without_figures(store: Store, resources: Resources) -> None:
     await add_dataset(store)
     await add_job(store, fit(generator="ga"))
@@ -237,6 +254,53 @@ async def test_a_rehearsal_job_fits_on_its_new_data(store: Store, resources: Res
 
     kept = await store.get(Fitted, "original-j-1-1")
     assert (kept.data, kept.classes) == ("new", ("cat",))
+
+
+async def test_what_a_rehearsal_job_holds_out_is_not_in_what_its_fit_keeps(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store, "new", ("cat",), count=40)
+    spec = rehearsal(generator="original", training={"validation": 0.25}, seed=3)
+    await add_job(store, spec)
+
+    await fitted(resources, request("original"))
+
+    samples, labels = samples_of("cat", 40), np.zeros(40, np.int64)
+    learned = ~held_out(samples, labels, 0.25, seed=3)
+    kept = await store.get(Fitted, "original-j-1-1")
+    state = unpack(await store.get_part(kept.digest))
+    assert learned.sum() == 30
+    np.testing.assert_array_equal(state["0/samples"], samples[learned])
+    assert kept.reference is not None
+    expected = Reference.of(Task(samples[learned], labels[learned], 1))
+    assert await store.get_part(kept.reference.digest) == pack(expected.arrays())
+
+
+@pytest.mark.parametrize(
+    ("spec", "learned"),
+    [
+        (fit(), 120),
+        (fit(options={"epsilon": 1}), 120),
+        (rehearsal(), 108),
+        (rehearsal(options={"epsilon": 1}), 120),
+    ],
+)
+async def test_a_fit_that_is_its_own_job_and_a_private_one_learn_all(
+    store: Store,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    spec: Spec,
+    learned: int,
+) -> None:
+    await add_grey_dataset(store)
+    await add_job(store, spec)
+    gmm = generators.load("gmm")
+    spied = Mock(side_effect=gmm.fit)
+    monkeypatch.setattr(generators, "load", lambda _: replace(gmm, fit=spied))
+
+    await fitted(resources)
+
+    assert len(spied.call_args.args[0].labels) == learned
 
 
 @pytest.mark.parametrize(

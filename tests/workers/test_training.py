@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from learning.bundle import pack, unpack
-from learning.problem import Examples, Problem
+from learning.problem import Examples, Problem, validation_split
 from learning.training import advance
-from schemas.documents import SamplePart
-from schemas.flow import ModelTrained, Progress, TrainingRequested
+from schemas.documents import Fitted, SamplePart
+from schemas.flow import FittingRequested, ModelTrained, Progress, TrainingRequested
 from schemas.job import Training
 from schemas.message import Message
 from store.base import Store
 from tests.workers.scene import (
     ABSENT,
+    ALL,
     KNOWN,
     add_dataset,
     add_job,
@@ -30,6 +31,7 @@ from tests.workers.scene import (
     samples_of,
     sent,
 )
+from workers import fitting
 from workers.resources import Resources
 from workers.training import stage
 
@@ -124,6 +126,53 @@ async def test_new_classes_are_added_after_the_known_and_scored_beside_the_base(
     assert set(candidate.scores.per_class) == {"cat", "ant"}
     assert candidate.before is not None
     assert candidate.before.per_class == {"ant": 1.0}  # the base does not know the other
+
+
+async def test_what_training_holds_out_the_generator_has_not_seen(
+    store: Store, resources: Resources
+) -> None:
+    await add_version(store)
+    await add_dataset(store, "new", ("cat", "ant"), count=40)  # 0 and 1 here, 2 and 0 in the model
+    await add_set(store)
+    spec = rehearsal(generator="original", **asked(architecture=None))
+    chosen = dict.fromkeys(KNOWN, "gmm-earlier")
+    await add_job(store, spec, state="training", base=1, fitted=chosen)
+
+    await sent(fitting.stage(resources), FittingRequested(job="j-1", generator="original"))
+    with patch("learning.training.advance", wraps=advance) as spied:
+        only(ModelTrained, await trained(resources))
+
+    problem, _, options, seed, _ = spied.call_args.args
+    split = validation_split(problem, options, seed)
+    held = problem.new.take(split.validation_new)
+    fit = await store.get(Fitted, "original-j-1-1")
+    kept = unpack(await store.get_part(fit.digest))
+    assert np.bincount(held.labels).tolist() == [10, 0, 10]
+    for label, name in enumerate(fit.classes):
+        of_class = held.samples[held.labels == ALL.index(name)]
+        assert len(kept[f"{label}/samples"]) == 30
+        assert not (kept[f"{label}/samples"][:, None] == of_class).all(axis=2).any()
+
+
+async def test_training_that_was_begun_by_an_earlier_release_is_refused(
+    store: Store, resources: Resources
+) -> None:
+    await add_dataset(store)
+    await add_job(store, plain(**asked()), state="training")
+    made = await trained(replace(resources, slice_s=0))
+    goes_on = only(TrainingRequested, made)
+    assert goes_on.checkpoint is not None
+    checkpoint = unpack(await store.get_part(goes_on.checkpoint))
+    checkpoint.pop("split")
+    earlier = await store.put_part(pack(checkpoint), "work/j-1.1")
+
+    await trained(resources, goes_on.model_copy(update={"checkpoint": earlier}))
+
+    job = await job_now(store)
+    assert (job.state, job.reason) == (
+        "failed",
+        "training: checkpoint: 'split' is missing, begin anew",
+    )
 
 
 async def examples_of(store: Store, resources: Resources, **asked_for: Any) -> Examples:
