@@ -44,8 +44,8 @@ class Settings:
             all its features, else principal ones. 0 is 300 and 50.
         rank: Axes of a component, at most; of "low_rank" alone.
         step: To which means and axes are rounded, in standard deviations of a value; as above.
-        budget_kb: Of 1024 bytes kept of a class, at most; components and rank are then chosen by how
-            likely they make held-out samples, and those given do not count. 0: no budget. As above.
+        budget_kb: Of 1024 bytes kept of a class, at most; there are then as many components as it
+            affords, and `components` does not count. 0: no budget. As above.
         storage: Type of the large arrays of the other covariances.
         lookup: Give grey values back their histogram; without effect on float32 samples.
         epsilon: From 0.001, what is kept of a class is (epsilon, delta)-differentially private with

@@ -23,8 +23,6 @@ Floats = NDArray[np.float32]
 
 KILOBYTE = 1024
 ROUNDS = 6
-RANKS = (4, 8, 12, 20, 30)
-HELD_OUT = 10  # every tenth sample judges the sizes that a budget allows
 SHRINK = 0.95
 FINER = 4  # steps of means in one of axes: an error in a mean is in every sample
 FIRST_GUESS = 0.3  # bytes of a packed coefficient
@@ -55,8 +53,8 @@ def learn(
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays that stand for values (n, *shape), whose variance is about 1.
 
-    With a budget in bytes the components and axes of `size` do not count: of those that fit, the ones
-    under which held-out samples are likeliest are taken.
+    With a budget in bytes the components of `size` do not count: there are as many as fit, of as many
+    axes as `size` says, or where not even one fits, one of fewer axes.
 
     Raises:
         BudgetTooSmall: It does not hold one component.
@@ -102,32 +100,16 @@ def _coordinates(values: Floats, count: int) -> Floats:
 
 
 def _affordable(centred: Floats, size: Size, budget: int, rng: np.random.Generator) -> Subspaces:
-    """Return a mixture that takes no more bytes than the budget."""
-    size = _likeliest(centred, size, budget, rng)
+    """Return a mixture of as many components as the budget affords, which a first fit tells about."""
+    component = centred.shape[1] * (size.rank + 1) * FIRST_GUESS
+    mixture = _fitted(centred, replace(size, components=max(1, int(budget / component))), rng)
+    share = budget / _bytes(_kept(mixture, size.step))
+    size = replace(size, components=max(1, int(share * len(mixture.means))))
     mixture = _fitted(centred, size, rng)
     while _bytes(_kept(mixture, size.step)) > budget:
         size = _smaller(size, mixture, budget)
         mixture = _fitted(centred, size, rng)
     return mixture
-
-
-def _likeliest(centred: Floats, size: Size, budget: int, rng: np.random.Generator) -> Size:
-    """Return the components and axes, about as many as the budget allows, that suit held-out samples best."""
-    held_out = np.arange(len(centred)) % HELD_OUT == HELD_OUT - 1
-    if not held_out.any():
-        return replace(size, rank=RANKS[0])
-    row = centred.shape[1] * FIRST_GUESS
-    candidates = []
-    for rank in RANKS:
-        components = max(1, min(int(budget / (row * (rank + 1))), len(centred) // rank))
-        candidate = replace(size, components=components, rank=rank)
-        mixture = _fitted(centred[~held_out], candidate, rng)
-        rows = len(mixture.means) * (1 + mixture.axes.shape[1])
-        row = _bytes(_kept(mixture, size.step)) / rows
-        score = subspaces.log_density(mixture, centred[held_out]).mean()
-        fitting = replace(candidate, components=max(1, int(budget / (row * (rank + 1)))))
-        candidates.append((score, fitting))
-    return max(candidates, key=lambda each: each[0])[1]
 
 
 def _smaller(size: Size, mixture: Subspaces, budget: int) -> Size:

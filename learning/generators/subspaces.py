@@ -67,13 +67,6 @@ def learn(
     return mixture
 
 
-def log_density(mixture: Subspaces, coordinates: Floats) -> NDArray[np.float64]:
-    """Return the log density of each sample (n,)."""
-    joint = joint_density(mixture, coordinates)
-    highest = joint.max(axis=1, keepdims=True)
-    return np.asarray(highest[:, 0] + np.log(np.exp(joint - highest).sum(axis=1)))
-
-
 def joint_density(mixture: Subspaces, coordinates: Floats) -> NDArray[np.float64]:
     """Return the log of weight times density, (n, k); Tipping and Bishop (1999), eq. 6 to 8.
 

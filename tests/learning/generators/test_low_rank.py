@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from learning.generators.low_rank import Size, draw, learn
+from learning.generators.subspaces import LEAST_MEMBERS
 from tests.learning.generators.tasks import digits
 
 SIZE = Size(components=5, rank=4, dimensions=64, step=0.2)
@@ -48,10 +49,16 @@ def test_tabular_data_gets_its_residual_variance_back() -> None:
     np.testing.assert_allclose(drawn.std(axis=0), table.std(axis=0), rtol=0.1)
 
 
-@pytest.mark.parametrize("budget", [600, 1000, 3000])
+@pytest.mark.parametrize("budget", [600, 1000, 1200])
 def test_a_budget_is_used_and_never_exceeded(budget: int) -> None:
     learned = learn(values(), SIZE, budget, rng())
     assert budget / 2 < size_of(learned) <= budget
+    assert learned["size"][1] == SIZE.rank
+
+
+def test_a_large_budget_buys_no_component_of_few_samples() -> None:
+    learned = learn(values(), SIZE, 100_000, rng())
+    assert learned["size"][0] <= len(values()) / LEAST_MEMBERS
 
 
 @pytest.mark.parametrize("budget", [100, 150, 200, 260])
