@@ -4,7 +4,8 @@ Images are described by their slowest cosines (learning/generators/cosines.py), 
 data by its features. A mixture of small subspaces (learning/generators/subspaces.py) is fitted to them; its means and
 axes are rounded to steps and deflated, which is what makes many components affordable.
 
-What a subspace leaves out is drawn for tabular data as noise, and for images left out: they would be all grain.
+What a subspace leaves out is drawn for tabular data as noise. Images would be all grain: theirs vary as much more along
+the axes, which teaches more than images that vary less than real ones (docs/learning.md).
 """
 
 import math
@@ -40,12 +41,16 @@ class BudgetTooSmall(ValueError):
 
 @dataclass(frozen=True)
 class Size:
-    """How much to keep: at most so many components, axes of each, and cosines; rounded to `step`."""
+    """How much to keep: at most so many components, axes of each, and cosines; rounded to `step`.
+
+    Without `grain` what a subspace leaves out lengthens its axes.
+    """
 
     components: int
     rank: int
     dimensions: int
     step: float
+    grain: bool = True
 
 
 def learn(
@@ -60,6 +65,7 @@ def learn(
         BudgetTooSmall: It does not hold one component.
 
     """
+    size = replace(size, grain=values.ndim == 2)
     mean = values.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
     centre = _coordinates(mean, mean.size)
     centred = _coordinates(values, size.dimensions)
@@ -69,8 +75,6 @@ def learn(
     else:
         rest = budget - pack(centre, size.step / FINER).nbytes
         mixture = _affordable(centred, size, rest, rng)
-    if values.ndim > 2:
-        mixture = replace(mixture, residuals=np.zeros(len(mixture.weights)))
     return arrays(centre, mixture, size.step)
 
 
@@ -125,7 +129,8 @@ def _smaller(size: Size, mixture: Subspaces, budget: int) -> Size:
 
 
 def _fitted(centred: Floats, size: Size, rng: np.random.Generator) -> Subspaces:
-    return subspaces.learn(centred, size.components, size.rank, ROUNDS, rng)
+    mixture = subspaces.learn(centred, size.components, size.rank, ROUNDS, rng)
+    return mixture if size.grain else subspaces.without_residuals(mixture)
 
 
 def _kept(mixture: Subspaces, step: float) -> dict[str, NDArray[Any]]:

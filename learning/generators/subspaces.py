@@ -10,7 +10,7 @@ deviation along it, and one residual variance for all other directions. It speak
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,18 @@ def draw(mixture: Subspaces, count: int, rng: np.random.Generator) -> Floats:
             grain = rng.standard_normal((int(rows.sum()), drawn.shape[1]), np.float32)
             drawn[rows] += np.float32(np.sqrt(residual)) * grain
     return drawn
+
+
+def without_residuals(mixture: Subspaces) -> Subspaces:
+    """Return a mixture of the same total variance whose axes are as much longer as the residuals are zero.
+
+    A component without axes loses its residual variance.
+    """
+    k, r, d = mixture.axes.shape
+    kept = (mixture.axes**2).sum(axis=(1, 2))
+    share = mixture.residuals * (d - r) / np.where(kept > 0, kept, 1)
+    longer = np.sqrt(1 + share).astype(np.float32)
+    return replace(mixture, axes=mixture.axes * longer[:, None, None], residuals=np.zeros(k))
 
 
 def _loadings(mixture: Subspaces) -> Floats:

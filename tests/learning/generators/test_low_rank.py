@@ -49,6 +49,12 @@ def test_tabular_data_gets_its_residual_variance_back() -> None:
     np.testing.assert_allclose(drawn.std(axis=0), table.std(axis=0), rtol=0.1)
 
 
+@pytest.mark.parametrize("budget", [None, 1000])
+def test_images_vary_as_much_as_those_of_the_class(budget: int | None) -> None:
+    drawn = draw(learn(values(), SIZE, budget, rng()), (8, 8), 4000, rng())
+    assert drawn.var(axis=0).sum() == pytest.approx(values().var(axis=0).sum(), rel=0.12)
+
+
 @pytest.mark.parametrize("budget", [600, 1000, 1200])
 def test_a_budget_is_used_and_never_exceeded(budget: int) -> None:
     learned = learn(values(), SIZE, budget, rng())
