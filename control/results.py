@@ -76,7 +76,7 @@ async def result_of(store: Store, name: str, job: Job, old: Sequence[str]) -> Re
 async def _kept(store: Store, job: Job, old: Sequence[str]) -> float | None:
     if isinstance(job.spec, RehearsalSpec) and job.spec.from_scratch:
         return None
-    names = {job.fitted[each] for each in old if each in job.fitted}
+    names = {key for each in old for key in job.fitted.get(each, ())}
     return sum([(await store.get(Fitted, name)).kept_bytes for name in names]) / len(old)
 
 

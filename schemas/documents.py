@@ -6,10 +6,11 @@ A document is replaced by compare-and-set on its `revision`, so that two writers
 
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from schemas.job import Options, RehearsalSpec, Rejections, Spec
 from schemas.limits import MAX_ENTRIES, AtMost, Count, Ordinal
@@ -65,6 +66,16 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Fits = Annotated[
+    tuple[Name, ...], Field(min_length=1), AtMost(MAX_ENTRIES), BeforeValidator(_several)
+]
+"""Ids of fits, oldest first; an earlier release wrote the one that a class had as a text."""
+
+
 class Document(BaseModel):
     """Something with an id. `revision` counts replacements; the store sets it."""
 
@@ -106,6 +117,7 @@ class Job(Document):
     Attributes:
         attempt: Grows with each retry and keeps their ids apart.
         asked: When this attempt was asked for, by the clock of whoever asked; its deadline counts from here.
+        fitted: The fits that each class is rehearsed from, oldest first.
         checkpoint: The newest of the fitting, or of the training.
         resumed: What a watchdog or a restart has tried since the job last moved.
         trace: The W3C traceparent of its submission, which all that it leads to belongs to; empty if nobody began one.
@@ -126,7 +138,7 @@ class Job(Document):
     reason: str = Field("", max_length=4096)
     attempt: Ordinal = 1
     base: Ordinal | None = None
-    fitted: Annotated[dict[ClassName, Name], AtMost(MAX_ENTRIES)] = Field(default_factory=dict)
+    fitted: Annotated[dict[ClassName, Fits], AtMost(MAX_ENTRIES)] = Field(default_factory=dict)
     rejected: Rejections = Field(default_factory=dict)
     result: str | None = Field(None, max_length=128)
     updated: datetime = Field(default_factory=_now)
@@ -149,6 +161,11 @@ class Job(Document):
         if not isinstance(self.spec, RehearsalSpec):
             raise TypeError(f"{self.id} is a {self.spec.kind} job")
         return self.spec
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """All fits that it rehearses from, each once."""
+        return tuple(dict.fromkeys(chain.from_iterable(self.fitted.values())))
 
     @property
     def run(self) -> str:
@@ -227,6 +244,15 @@ class Fitted(Document):
     quality: GeneratorQuality | None = None
 
     @property
+    def fitted_on(self) -> str:
+        """The data as one digest, the same for every fit of it; of a fit by an old release its name."""
+        return (
+            sha256("\n".join(self.data_digests).encode()).hexdigest()
+            if self.data_digests
+            else self.data
+        )
+
+    @property
     def kept_bytes(self) -> int:
         """All that is kept of the task: the generator's state and the reference statistics."""
         return self.size_bytes + (self.reference.size_bytes if self.reference else 0)
@@ -240,7 +266,8 @@ class RehearsalSet(Document):
         near_duplicates: Share of samples that have another very close.
         duplicates: Share of samples that are equal to an earlier one, which only another shard can have.
         corrected: Of `counts`, the samples that were made for another class.
-        likeness: To the real data that is gone.
+        likeness: To the real data that is gone. Of a class with several fits each figure is the worst of theirs, the
+            samples of a fit compared with its own data; a class is left out if nothing is known of one of them.
 
     """
 

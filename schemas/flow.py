@@ -21,7 +21,8 @@ PartBytes = Annotated[bytes, Field(max_length=MAX_PART_BYTES)]
 class Order(Frozen):
     """One shard of a job: so many samples of one class from one fitted generator.
 
-    `seed` follows from the job's seed, the class and the shard, so the samples do not depend on who makes them.
+    `seed` follows from the job's seed, the class, the place of its fit and the shard, so the samples do not depend on
+    who makes them.
     When the shard arrives, shard + `window` is asked for; of an order without one, all were asked for at once.
     """
 

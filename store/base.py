@@ -176,10 +176,14 @@ async def change(
             continue
 
 
-async def each(store: Store, kind: type[D], **equal: str) -> AsyncIterator[D]:
-    """Yield all documents with these values that can be read, newest first, page by page; see Store.find."""
+async def each(
+    store: Store, kind: type[D], *, skip_damaged: bool = True, **equal: str
+) -> AsyncIterator[D]:
+    """Yield all documents with these values, newest first, page by page; see Store.find."""
     last: D | None = None
-    while page := await store.find(kind, limit=EACH_PAGE, before=last, skip_damaged=True, **equal):
+    while page := await store.find(
+        kind, limit=EACH_PAGE, before=last, skip_damaged=skip_damaged, **equal
+    ):
         for document in page:
             yield document
         last = page[-1]

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bus.stage import Stage
 from learning.bundle import pack
+from learning.likeness import Likeness as Figures
 from learning.likeness import likeness, tally
 from learning.quality import measure
 from learning.reference import ClassReference
@@ -31,14 +32,15 @@ from schemas.job import Rejections
 from schemas.limits import MAX_ENTRIES
 from schemas.message import derived_id
 from schemas.model import Likeness
-from schemas.names import set_of
+from schemas.names import Name, set_of
 from store.base import Store, change
 from store.jobs import advance
 from workers.references import References
 from workers.resources import Refusal, Resources, report
-from workers.shards import Plans
+from workers.shards import Plan, Plans
 
 Arrays = Mapping[str, NDArray[Any]]
+KnownByFit = Mapping[tuple[str, str], ClassReference]  # by class and fit
 Out = GenerationRequested | RehearsalSetReady | Progress
 
 REPORTS = 100  # of a job, at most about as many: each goes to every watcher
@@ -49,12 +51,14 @@ class Portion(BaseModel):
     """What the gate keeps of a shard's samples of one class: sound, for what it has once it never gives back.
 
     `contents` are fingerprints, as uint64, of the first `FINGERPRINTS` samples; `tally` is what learning/likeness.py
-    sums up, as float32, and empty where there is nothing to compare with.
+    sums up, as float32, and empty where there is nothing to compare with. `fitted` is the fit whose data they were
+    compared with; None: an earlier release kept none, when a class had but one.
     """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     part: SamplePart
+    fitted: Name | None = None
     confidence: float = Field(ge=0, le=1)  # mean
     diversity: float = Field(ge=0, allow_inf_nan=False)  # mean distance to the nearest other sample
     near_duplicates: float = Field(0, ge=0, le=1)
@@ -80,7 +84,7 @@ def stage(resources: Resources) -> Stage[SamplesLabelled, Out]:
 
     async def handle(job: Job, message: SamplesLabelled) -> AsyncIterator[Out]:
         order = message.order
-        shard = await _keep(store, references, job, message)
+        shard = await _keep(store, await plans.of(job), references, job, message)
         arrivals = await store.arrive(job.run, order.shard, shard.model_dump_json(), order.shards)
         if arrivals.values is None and await _may_ask(store, job, message, arrivals.earlier):
             yield await _next(plans, job, order)
@@ -118,8 +122,14 @@ async def _next(plans: Plans, job: Job, order: Order) -> GenerationRequested:
     )
 
 
-async def _keep(store: Store, references: References, job: Job, message: SamplesLabelled) -> Shard:
-    """Store a shard's samples, a part for each class, and return the figures that the set is judged by."""
+async def _keep(
+    store: Store, plan: Plan, references: References, job: Job, message: SamplesLabelled
+) -> Shard:
+    """Store a shard's samples, a part for each class, and return the figures that the set is judged by.
+
+    Each is compared with the data of the fit that it was drawn from; a corrected one with that of its class's fit of
+    the same data, or else of its newest.
+    """
     portions = []
     for target, arrays in _by_class(message):
         data = pack(arrays)
@@ -129,8 +139,9 @@ async def _keep(store: Store, references: References, job: Job, message: Samples
             digest=await store.put_part(data, set_of(job.run)),
             size_bytes=len(data),
         )
-        known = await references.of(job.fitted.get(target, message.order.fitted), target)
-        portions.append(await asyncio.to_thread(_portion, part, arrays, known))
+        fitted = plan.fit_beside(target, message.order.fitted)
+        known = await references.of(fitted, target)
+        portions.append(await asyncio.to_thread(_portion, part, fitted, arrays, known))
     first, *corrected = portions
     return Shard(
         **dict(first),
@@ -155,13 +166,16 @@ def _by_class(message: SamplesLabelled) -> Iterator[tuple[str, Arrays]]:
         yield target, {name: array[start:end] for name, array in arrays.items()}
 
 
-def _portion(part: SamplePart, arrays: Arrays, known: ClassReference | None) -> Portion:
+def _portion(
+    part: SamplePart, fitted: str, arrays: Arrays, known: ClassReference | None
+) -> Portion:
     if not part.count:
-        return Portion(part=part, confidence=0, diversity=0)
+        return Portion(part=part, fitted=fitted, confidence=0, diversity=0)
     samples, confidence = arrays["samples"], arrays["confidence"]
     quality = measure(samples, np.zeros(part.count, np.int64), confidence)
     return Portion(
         part=part,
+        fitted=fitted,
         confidence=float(confidence.mean()),
         diversity=quality.diversity,
         near_duplicates=quality.near_duplicates,
@@ -175,7 +189,7 @@ async def _collect(
     job: Job,
     generator: str,
     values: Sequence[str],
-    known: Mapping[str, ClassReference],
+    known: KnownByFit,
 ) -> RehearsalSetReady:
     """Store the set and return the news of it, under an id of its own: any arrival may be the last."""
     collected, rejected = await asyncio.to_thread(_set_of, job, generator, values, known)
@@ -193,7 +207,7 @@ async def _collect(
 
 
 def _set_of(
-    job: Job, generator: str, values: Sequence[str], known: Mapping[str, ClassReference]
+    job: Job, generator: str, values: Sequence[str], known: KnownByFit
 ) -> tuple[RehearsalSet, dict[str, int]]:
     """Return the set that the gate's values describe, and how many samples were rejected for each reason."""
     shards = [Shard.model_validate_json(value) for value in values]
@@ -212,7 +226,7 @@ def _set_of(
         job=job.id,
         model=job.model,
         generator=generator,
-        fitted=tuple(dict.fromkeys(job.fitted.values())),
+        fitted=job.fits,
         parts=tuple(portion.part for portion in portions),
         counts=counts,
         mean_confidence={name: min(1.0, _mean(each, "confidence")) for name, each in own.items()},
@@ -223,7 +237,7 @@ def _set_of(
         },
         duplicates={name: _duplicates(each) for name, each in own.items()},
         corrected=_corrected(shards),
-        likeness=_likeness(by_class, known),
+        likeness=_likenesses(job, own, known),
     )
     return collected, _rejected(shards)
 
@@ -254,19 +268,39 @@ def _corrected(shards: Sequence[Shard]) -> dict[str, int]:
     return dict(total)
 
 
-def _likeness(
-    by_class: Mapping[str, Sequence[Portion]], known: Mapping[str, ClassReference]
+def _likenesses(
+    job: Job, by_class: Mapping[str, Sequence[Portion]], known: KnownByFit
 ) -> dict[str, Likeness]:
-    """Return how alike each class is to the real one, where that is known."""
+    """Return how alike each class is to the real one, where that is known of each of its fits."""
     found = {}
-    for name, reference in known.items():
-        tallies = [np.frombuffer(each.tally, "<f4") for each in by_class[name] if each.tally]
-        figures = (
-            likeness(np.sum(tallies, axis=0, dtype=np.float64), reference) if tallies else None
-        )
-        if figures is not None:
-            found[name] = Likeness.model_validate(vars(figures))
+    for name, fits in job.fitted.items():
+        by_fit: defaultdict[str, list[Portion]] = defaultdict(list)
+        for portion in by_class[name]:
+            by_fit[portion.fitted or fits[-1]].append(portion)
+        figures = [_of_fit(by_fit[fit], known.get((name, fit))) for fit in fits]
+        if (worst := _worst(figures)) is not None:
+            found[name] = worst
     return found
+
+
+def _of_fit(portions: Sequence[Portion], reference: ClassReference | None) -> Figures | None:
+    """Return how alike the samples of one class from one fit are to what it was fitted on."""
+    tallies = [np.frombuffer(each.tally, "<f4") for each in portions if each.tally]
+    if reference is None or not tallies:
+        return None
+    return likeness(np.sum(tallies, axis=0, dtype=np.float64), reference)
+
+
+def _worst(figures: Sequence[Figures | None]) -> Likeness | None:
+    """Return the worst of each figure over a class's fits; None if one is not known."""
+    known = [each for each in figures if each is not None]
+    if len(known) < len(figures):
+        return None
+    return Likeness(
+        fidelity=min(each.fidelity for each in known),
+        coverage=min(each.coverage for each in known),
+        drift=max(each.drift for each in known),
+    )
 
 
 def _rejected(shards: Sequence[Shard]) -> dict[str, int]:

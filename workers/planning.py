@@ -25,6 +25,7 @@ from schemas.job import FitSpec, RehearsalSpec
 from schemas.message import derived_id
 from store.base import Store
 from store.errors import NotFound
+from store.fits import fits_by_class
 from store.jobs import advance, finish
 from workers.datasets import pin
 from workers.resources import Refusal, Resources, report
@@ -145,7 +146,7 @@ async def _generate(
         return
     fits = await _fits(store, job, spec, earlier)
     plan = Plan.of(spec, fits)
-    fitted = {name: fit.id for name, fit in fits.items()}
+    fitted = {name: tuple(fit.id for fit in own) for name, own in fits.items()}
     job = await advance(store, job, "generating", fitted=fitted, base=job.base, data=job.data)
     arrived = await store.arrived(job.run)
     for shard in unarrived(plan.shards, resources.window, arrived):
@@ -164,10 +165,13 @@ async def _to_rehearse(store: Store, job: Job, spec: RehearsalSpec) -> tuple[str
 
 async def _fits(
     store: Store, job: Job, spec: RehearsalSpec, earlier: Sequence[str]
-) -> dict[str, Fitted]:
-    """Return the fit of each class to rehearse: those asked for, then those of the job's own fit."""
-    own = await _own_fit(store, job, spec)
-    known = await _fitted_by_class(store, job, spec, own)
+) -> dict[str, tuple[Fitted, ...]]:
+    """Return the fits of each class to rehearse, oldest first: those asked for, then those of the job's own fit.
+
+    What was chosen before stays.
+    """
+    own = await store.get(Fitted, fitted_id(job)) if spec.fit_new else None
+    known = await (chosen_fits(store, job) if job.fitted else fits_by_class(store, spec, own))
     wanted = dict.fromkeys((*earlier, *(own.classes if own else ())))
     if missing := [name for name in wanted if name not in known]:
         raise Refusal(
@@ -175,20 +179,3 @@ async def _fits(
             f"{', '.join(missing)}; fit one with `rdg generator fit` while their data exists"
         )
     return {name: known[name] for name in wanted}
-
-
-async def _own_fit(store: Store, job: Job, spec: RehearsalSpec) -> Fitted | None:
-    return await store.get(Fitted, fitted_id(job)) if spec.fit_new else None
-
-
-async def _fitted_by_class(
-    store: Store, job: Job, spec: RehearsalSpec, own: Fitted | None
-) -> dict[str, Fitted]:
-    """Return each class's fit: the one that was chosen before, the job's own, or the newest."""
-    if job.fitted:
-        return await chosen_fits(store, job)
-    newest_first = await store.find(Fitted, model=job.model, limit=1000)
-    ours_last = [*reversed(newest_first), *([own] if own else [])]
-    return {
-        name: fit for fit in ours_last if fit.generator == spec.generator for name in fit.classes
-    }

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from learning.bundle import unpack
 from learning.reference import ClassReference, Reference
@@ -31,10 +32,14 @@ class References:
             self.kept.popitem(last=False)
         return known.get(target)
 
-    async def of_each(self, fitted: Mapping[str, str]) -> dict[str, ClassReference]:
-        """Return what is known of each class, given the fit of each."""
-        found = {target: await self.of(key, target) for target, key in fitted.items()}
-        return {target: known for target, known in found.items() if known is not None}
+    async def of_each(
+        self, fitted: Mapping[str, Sequence[str]]
+    ) -> dict[tuple[str, str], ClassReference]:
+        """Return what is known of each class by each of its fits, by class and fit."""
+        pairs = [(target, key) for target, keys in fitted.items() for key in keys]
+        by_fit = sorted(pairs, key=itemgetter(1))  # each is read once, however many there are
+        found = {(target, key): await self.of(key, target) for target, key in by_fit}
+        return {pair: known for pair, known in found.items() if known is not None}
 
     async def _read(self, fitted: Fitted) -> dict[str, ClassReference]:
         if fitted.reference is None:

@@ -120,7 +120,7 @@ async def _record(
 
 
 async def _provenance(store: Store, job: Job, spec: RehearsalSpec, dataset: Dataset) -> Provenance:
-    fits = [await store.get(Fitted, key) for key in dict.fromkeys(job.fitted.values())]
+    fits = [await store.get(Fitted, key) for key in job.fits]
     kept = await store.get(RehearsalSet, job.run) if job.fitted else None
     return Provenance(
         job=job.id,

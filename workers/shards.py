@@ -9,7 +9,7 @@ beside how many others, changes nothing in it: its order follows from the job an
 import hashlib
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Self
@@ -27,11 +27,21 @@ KEPT_PLANS = 256
 
 @dataclass(frozen=True)
 class Share:
-    """The shards of one class: numbers from `first`, of `size` samples each, and a last one with the rest."""
+    """The shards of one class from one fit: numbers from `first`, of `size` samples each, and a last one with the rest.
+
+    Attributes:
+        place: Of the fit among those of the class, from 0, the oldest.
+        data: What it was fitted on (schemas/documents.py).
+        count: Samples in all.
+
+    """
 
     target: str
+    place: int
     generator: str
     fitted: str
+    data: str
+    count: int
     size: int
     first: int
 
@@ -45,18 +55,24 @@ class Plan:
     shards: int
 
     @classmethod
-    def of(cls, spec: RehearsalSpec, fits: Mapping[str, Fitted]) -> Self:
-        """Cut what is asked of each class into shards, class by class in the order of `fits`.
+    def of(cls, spec: RehearsalSpec, fits: Mapping[str, Sequence[Fitted]]) -> Self:
+        """Cut what is asked of each class into shards, class by class and fit by fit in the order of `fits`.
 
         Raises:
             Refusal: They are more than MAX_SHARDS.
 
         """
-        shares, shards = [], 0
-        for target, fit in fits.items():
-            size = _shard_size(fit)
-            shares.append(Share(target, fit.generator, fit.id, size, shards))
-            shards += ceil(spec.count / size)
+        shares: list[Share] = []
+        shards = 0
+        for target, own in fits.items():
+            for place, (fit, count) in enumerate(
+                zip(own, _shared(spec.count, len(own)), strict=True)
+            ):
+                size, data = _shard_size(fit), fit.fitted_on
+                shares.append(
+                    Share(target, place, fit.generator, fit.id, data, count, size, shards)
+                )
+                shards += ceil(count / size)
         if shards > MAX_SHARDS:
             raise Refusal(f"count: {shards} shards, at most {MAX_SHARDS}; ask for fewer samples")
         return cls(spec, tuple(shares), shards)
@@ -72,10 +88,17 @@ class Plan:
             generator=share.generator,
             fitted=share.fitted,
             target=share.target,
-            count=min(share.size, self.spec.count - index * share.size),
-            seed=_seed(self.spec.seed, share.target, index),
+            count=min(share.size, share.count - index * share.size),
+            seed=_seed(self.spec.seed, share, index),
             options=self.spec.options,
         )
+
+    def fit_beside(self, target: str, fitted: str) -> str:
+        """Return a class's fit of the same data as `fitted`, or else its newest; `fitted` of a class that has none."""
+        data = {share.fitted: share.data for share in self.shares}.get(fitted)
+        own = [share for share in self.shares if share.target == target]
+        of_data = [share for share in own if share.data == data]
+        return (of_data or own)[-1].fitted if own else fitted
 
 
 @dataclass(frozen=True)
@@ -97,10 +120,10 @@ class Plans:
         return plan
 
 
-async def chosen_fits(store: Store, job: Job) -> dict[str, Fitted]:
-    """Return the fit that was chosen for each class that the job rehearses."""
-    fits = {key: await store.get(Fitted, key) for key in set(job.fitted.values())}
-    return {name: fits[key] for name, key in job.fitted.items()}
+async def chosen_fits(store: Store, job: Job) -> dict[str, tuple[Fitted, ...]]:
+    """Return the fits that were chosen for each class that the job rehearses, oldest first."""
+    fits = {key: await store.get(Fitted, key) for key in job.fits}
+    return {name: tuple(fits[key] for key in keys) for name, keys in job.fitted.items()}
 
 
 def unarrived(shards: int, window: int, arrived: Collection[int]) -> list[int]:
@@ -118,6 +141,15 @@ def _shard_size(fit: Fitted) -> int:
     return max(1, min(SHARD_SAMPLES, SHARD_BYTES // sample_bytes))
 
 
-def _seed(seed: int, target: str, index: int) -> int:
-    text = f"{seed}/{target}/{index}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
+def _shared(count: int, fits: int) -> list[int]:
+    """Return how many samples each fit of a class gives: evenly, and what is left over by the newest."""
+    least, over = divmod(count, fits)
+    return [least] * (fits - over) + [least + 1] * over
+
+
+def _seed(seed: int, share: Share, index: int) -> int:
+    """Return a shard's seed; of a class's only fit it is what it was when a class had but one."""
+    text = f"{seed}/{share.target}/{index}"
+    if share.place:
+        text += f",{share.place}"  # no class has a comma in its name
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -46,8 +46,7 @@ async def whereabouts(store: Store, job: Job) -> JobMessage:
             message = _slice(job, FittingRequested(job=job.id, generator=str(job.spec.generator)))
         case "generating":
             # Not RehearsalRequested: the job starts from the version that it chose, whatever is released by now.
-            fitted = next(iter(job.fitted.values()))
-            message = GeneratorFitted(job=job.id, fitted=fitted)
+            message = GeneratorFitted(job=job.id, fitted=job.fits[0])
         case "reviewing":
             message = _review(await store.get(RehearsalSet, job.run))
         case "training":

@@ -100,6 +100,7 @@ NoRelease = Annotated[bool, Option("--no-release", help="Keep the candidate with
 NoFitNew = Annotated[
     bool, Option("--no-fit-new", help="Do not fit the generator on the new data as well.")
 ]
+Fits = Annotated[str | None, Option("--fits", help=help_of(RehearsalSpec, "fits"))]
 FromScratch = Annotated[
     bool,
     Option(

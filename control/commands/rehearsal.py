@@ -20,8 +20,13 @@ def _rehearsed(
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(help=help_of(RehearsalSpec, "count", "Samples of each rehearsed class.")),
+        typer.Option(
+            help=help_of(
+                RehearsalSpec, "count", "Samples of each rehearsed class, shared by its fits."
+            )
+        ),
     ] = None,
+    fits: flags.Fits = None,
     no_fit_new: flags.NoFitNew = False,
     min_confidence: Annotated[
         float | None, typer.Option(help=help_of(Filter, "min_confidence"))
@@ -38,6 +43,7 @@ def _rehearsed(
         options=parse_options(option or []),
         classes=classes_of(classes),
         count=count,
+        fits=fits,
         fit_new=not no_fit_new,
         filter=given(min_confidence=min_confidence, min_distance=min_distance),
         labels=given(kind=labels, soft_weight=soft_weight, min_correction=min_correction),

@@ -12,6 +12,7 @@ from schemas.documents import Dataset, Fitted, Model, ModelVersion
 from schemas.job import FitSpec, RehearsalSpec, Spec
 from store.base import MAX_PAGE, Store
 from store.errors import NotFound
+from store.fits import fits_by_class
 
 
 async def check(store: Store, spec: Spec) -> None:
@@ -161,27 +162,27 @@ async def _check_fitted(
     own: Sequence[str],
 ) -> None:
     """Check that each class to rehearse was fitted, or is fitted by this job itself."""
-    fits = await store.find(Fitted, model=spec.model, limit=MAX_PAGE)
-    newest = {
-        name: fit
-        for fit in reversed(fits)
-        if fit.generator == spec.generator
-        for name in fit.classes
-    }
+    fits = await fits_by_class(store, spec)
     for name in rehearsed:
-        if name in own:
-            continue
-        if name not in newest:
+        if name not in fits and name not in own:
             problem = (
                 f"no {spec.generator} generator of model {spec.model!r} was fitted for {name!r}"
             )
-            remedy = f"{listed(list(newest))}: `rdg generator fit` while its data exists"
+            remedy = f"{listed(list(fits))}: `rdg generator fit` while its data exists"
             raise Invalid("classes", problem, remedy)
-        if (newest[name].shape, newest[name].dtype) != (dataset.shape, dataset.dtype):
-            problem = (
-                f"{newest[name].id} makes {_form(newest[name])}, the data has {_form(dataset)}"
-            )
-            raise Invalid("classes", problem, "fit a generator on data of that form")
+    replaced = own if spec.fits == "newest" else ()
+    for name in dict.fromkeys((*rehearsed, *own)):
+        if name not in replaced:
+            _check_forms(fits.get(name, ()), dataset)
+
+
+def _check_forms(fits: Sequence[Fitted], dataset: Dataset) -> None:
+    """Check that what is rehearsed has the form of what is learned."""
+    for fit in fits:
+        if (fit.shape, fit.dtype) != (dataset.shape, dataset.dtype):
+            problem = f"{fit.id} makes {_form(fit)}, the data has {_form(dataset)}"
+            remedy = "fit one on data of that form, and rehearse from it alone with --fits newest"
+            raise Invalid("classes", problem, remedy)
 
 
 async def _check_probe(

@@ -1,7 +1,7 @@
 """A whole system for tests: data in its store, jobs submitted, results awaited."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,28 +88,37 @@ def digits(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return pixels[chosen], labels[chosen].astype(np.int64)
 
 
-async def add_digits(store: Store, name: str, classes: Sequence[str]) -> Dataset:
-    """Store the digits of these classes as a data set."""
+Look = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+def as_they_are(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return samples
+
+
+async def add_digits(
+    store: Store, name: str, classes: Sequence[str], look: Look = as_they_are
+) -> Dataset:
+    """Store the digits of these classes, as they look to some camera, as a data set."""
     dataset = Dataset(
         id=name,
         source="digits",
         shape=(8, 8),
         dtype="uint8",
         classes=tuple(classes),
-        train=await _parts(store, name, classes, "train"),
-        test=await _parts(store, name, classes, "test"),
+        train=await _parts(store, name, classes, "train", look),
+        test=await _parts(store, name, classes, "test", look),
     )
     await store.insert(dataset)
     return dataset
 
 
 async def _parts(
-    store: Store, name: str, classes: Sequence[str], split: str
+    store: Store, name: str, classes: Sequence[str], split: str, look: Look
 ) -> tuple[SamplePart, ...]:
     samples, labels = digits(split)
     parts = []
     for target in classes:
-        own = samples[labels == int(target)]
+        own = look(samples[labels == int(target)])
         data = pack({"samples": own})
         digest = await store.put_part(data, f"data/{name}")
         parts.append(SamplePart(target=target, count=len(own), digest=digest, size_bytes=len(data)))

@@ -1,5 +1,6 @@
 """What is kept: a job's states as a machine that always comes to an end, and documents that survive JSON."""
 
+import json
 from typing import get_args
 
 import pytest
@@ -18,6 +19,7 @@ from schemas.documents import (
     RehearsalSet,
 )
 from schemas.job import FitSpec, RehearsalSpec
+from schemas.limits import MAX_ENTRIES
 from tests.schemas.messages import any_of
 
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -161,3 +163,50 @@ def test_a_set_from_before_figures_were_kept_is_read() -> None:
     earlier = RehearsalSet.model_validate(fields)
     assert (earlier.near_duplicates, earlier.likeness) == ({}, {})
     assert (earlier.duplicates, earlier.corrected) == ({}, {})
+
+
+def test_a_job_that_named_one_fit_of_each_class_is_read() -> None:
+    earlier = job().model_dump(mode="json") | {"fitted": {"cat": "gmm-j-1-1", "dog": "gmm-j-2-1"}}
+
+    read = Job.model_validate_json(json.dumps(earlier))
+
+    assert read.fitted == {"cat": ("gmm-j-1-1",), "dog": ("gmm-j-2-1",)}
+
+
+@pytest.mark.parametrize("fits", ["", (), "Not A Name", ("f",) * (MAX_ENTRIES + 1), 7])
+def test_a_class_is_rehearsed_from_some_fits_that_are_names(fits: object) -> None:
+    with pytest.raises(ValidationError, match="fitted"):
+        job(fitted={"cat": fits})
+
+
+def test_a_job_has_each_of_its_fits_once() -> None:
+    shared = job(fitted={"cat": ("f-1", "f-2"), "dog": ("f-2", "f-3"), "owl": ("f-1",)})
+
+    assert shared.fits == ("f-1", "f-2", "f-3")
+
+
+def fit(**changes: object) -> Fitted:
+    fields = {
+        "id": "gmm-j-1-1",
+        "model": "m",
+        "job": "j-1",
+        "generator": "gmm",
+        "data": "old",
+        "shape": (4,),
+        "dtype": "float32",
+        "classes": ("cat",),
+        "options": {},
+        "seed": 0,
+        "digest": "0" * 64,
+        "size_bytes": 7,
+    }
+    return Fitted.model_validate(fields | changes)
+
+
+def test_fits_of_the_same_parts_are_of_the_same_data_whatever_its_name() -> None:
+    parts = ("a" * 64, "b" * 64)
+    first = fit(data_digests=parts)
+
+    assert first.fitted_on == fit(data_digests=parts, data="renamed").fitted_on
+    assert first.fitted_on != fit(data_digests=parts[:1]).fitted_on
+    assert (fit().fitted_on, fit(data="other").fitted_on) == ("old", "other")

@@ -89,7 +89,7 @@ STRATEGIES: dict[type[Document], st.SearchStrategy[Document]] = {
         model=names,
         spec=specs,
         reason=texts,
-        fitted=st.dictionaries(class_names, names),
+        fitted=st.dictionaries(class_names, st.lists(names, min_size=1).map(tuple)),
         rejected=st.dictionaries(texts, counts, max_size=16),
         updated=times,
     ),

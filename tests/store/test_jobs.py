@@ -128,7 +128,7 @@ async def test_a_new_attempt_has_nothing_of_the_one_before() -> None:
         "reason": "no luck",
         "base": 3,
         "data": {"d": "0" * 64},
-        "fitted": {"0": "gmm-j-1-1"},
+        "fitted": {"0": ("gmm-j-1-1",)},
         "rejected": {"confidence": 2},
         "result": "m@3",
         "leftovers": "possible",

@@ -171,7 +171,7 @@ def test_what_would_not_be_read_is_not_written_and_the_largest_field_is_named(
     limit: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitting = FitSpec(model="m", generator="gmm", data="d")
-    fitted = {f"class {number}": "gmm" for number in range(30)}
+    fitted = {f"class {number}": ("gmm",) for number in range(30)}
     job = Job(id="a", token="t", model="m", spec=fitting, fitted=fitted)
     body = write_document(job)
     monkeypatch.setattr(rules, limit, number)

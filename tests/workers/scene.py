@@ -104,9 +104,11 @@ async def add_fitted(
     return fitted
 
 
-async def add_reference(store: Store, key: str = "gmm-earlier") -> PartRef:
+async def add_reference(
+    store: Store, key: str = "gmm-earlier", looks_like: Sequence[str] = KNOWN
+) -> PartRef:
     """Store what is known of the real data of the known classes, 100 samples each."""
-    samples = np.concatenate([samples_of(target, 100) for target in KNOWN])
+    samples = np.concatenate([samples_of(target, 100) for target in looks_like])
     reference = Reference.of(Task(samples, np.repeat([0, 1], 100), len(KNOWN)))
     data = pack(reference.arrays())
     digest = await store.put_part(data, f"fitted/{key}")

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from schemas.documents import Fitted, RehearsalSet
+from schemas.documents import Fitted, Job, RehearsalSet
 from schemas.flow import GenerationRequested, Progress, RehearsalSetReady, SamplesLabelled
 from schemas.message import Message, derived_id
 from schemas.names import set_of
-from store.base import Store
+from store.base import Store, change
 from tests.workers.scene import (
     KNOWN,
     add_fitted,
@@ -51,7 +52,7 @@ def shard(index: int, count: int | None = None) -> SamplesLabelled:
 @pytest.fixture(autouse=True)
 async def _job(store: Store) -> None:
     await add_fitted(store, reference=await add_reference(store))
-    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    fitted = dict.fromkeys(KNOWN, ("gmm-earlier",))
     await add_job(store, rehearsal(), state="generating", fitted=fitted)
 
 
@@ -94,6 +95,115 @@ async def test_the_set_says_how_alike_each_class_is_to_data_that_is_gone(
     assert likeness["ant"].drift < 1
     assert likeness["bee"].fidelity == likeness["bee"].coverage == 0  # they are ants
     assert likeness["bee"].drift > 1
+
+
+async def add_second_look(store: Store, **changes: object) -> None:
+    """Ants were fitted once more, on others that look like cats; the job rehearses both."""
+    reference = await add_reference(store, "gmm-second", ("cat", "bee"))
+    fields: dict[str, Any] = {"data": "second", "reference": reference, **changes}
+    await add_fitted(store, "gmm-second", ("ant", "bee"), **fields)
+    fits = {"ant": ("gmm-earlier", "gmm-second"), "bee": ("gmm-earlier",)}
+    await change(store, Job, "j-1", lambda now: now.model_copy(update={"fitted": fits}))
+
+
+def of_second_look(seen: str, count: int = 40) -> SamplesLabelled:
+    """Shard 1 as ants of the second fit that look like this."""
+    placed = order("ant", shard=1, shards=len(SHARDS), fitted="gmm-second")
+    look = samples_of(seen, count, seed=5)
+    return shard(1, count).model_copy(update={"order": placed, "samples": look})
+
+
+async def test_each_look_of_a_class_is_compared_with_the_data_of_its_own_fit(
+    store: Store, resources: Resources
+) -> None:
+    await add_second_look(store)
+
+    said = await arrive(resources, [shard(0, 40), of_second_look("cat"), shard(2)])
+
+    ready = only(RehearsalSetReady, said)
+    assert ready.counts == {"ant": 80, "bee": 5}
+    assert ready.likeness["ant"].fidelity > 0.7
+    assert ready.likeness["ant"].coverage > 0.5
+    assert ready.likeness["ant"].drift < 0.5
+    assert (await store.get(RehearsalSet, "j-1.1")).fitted == ("gmm-earlier", "gmm-second")
+
+
+@pytest.mark.parametrize(("first", "second"), [("ant", "ant"), ("cat", "cat")])
+async def test_a_class_is_as_alike_as_the_worst_of_its_looks(
+    store: Store, resources: Resources, first: str, second: str
+) -> None:
+    await add_second_look(store)
+    seen = shard(0, 40).model_copy(update={"samples": samples_of(first, 40)})
+
+    said = await arrive(resources, [seen, of_second_look(second), shard(2)])
+
+    worst = only(RehearsalSetReady, said).likeness["ant"]
+    assert worst.fidelity == worst.coverage == 0
+    assert worst.drift > 1
+
+
+async def test_a_class_with_a_look_of_which_nothing_is_known_has_no_likeness(
+    store: Store, resources: Resources
+) -> None:
+    await add_second_look(store, reference=None)
+
+    said = await arrive(resources, [shard(0), of_second_look("cat"), shard(2)])
+
+    assert set(only(RehearsalSetReady, said).likeness) == {"bee"}
+
+
+async def test_a_class_with_a_look_that_did_not_come_through_has_no_likeness(
+    store: Store, resources: Resources
+) -> None:
+    await add_second_look(store)
+
+    said = await arrive(resources, [shard(0), of_second_look("cat", 0), shard(2)])
+
+    assert set(only(RehearsalSetReady, said).likeness) == {"bee"}
+
+
+@pytest.mark.parametrize(("data", "fit"), [("old", "gmm-earlier"), ("other", "gmm-second")])
+async def test_corrected_samples_are_compared_with_their_class_in_the_same_data(
+    store: Store, resources: Resources, data: str, fit: str
+) -> None:
+    """Bees come from a fit of the ants' first data, or of data that ants are not in."""
+    await add_second_look(store)
+    await add_fitted(store, "gmm-bees", ("bee",), data=data)
+    fits = {"ant": ("gmm-earlier", "gmm-second"), "bee": ("gmm-bees",)}
+    await change(store, Job, "j-1", lambda now: now.model_copy(update={"fitted": fits}))
+    samples = np.concatenate([samples_of("bee", 3), samples_of("ant", 2)])
+    made = shard(2).model_copy(
+        update={
+            "order": order("bee", shard=2, shards=len(SHARDS), fitted="gmm-bees"),
+            "samples": samples,
+            "counts": {"bee": 3, "ant": 2},
+        }
+    )
+
+    await arrive(resources, [made])
+
+    kept = Shard.model_validate_json(str((await store.arrive("j-1.1", 2, "{}", 3)).earlier))
+    assert [portion.fitted for portion in (kept, *kept.corrected)] == ["gmm-bees", fit]
+
+
+async def test_shards_from_before_a_class_had_several_fits_count_for_its_one(
+    store: Store, resources: Resources
+) -> None:
+    await arrive(resources, [corrected_shard(), shard(1)])
+    left = [await store.arrive("j-1.1", number, "{}", len(SHARDS)) for number in (0, 1)]
+    await store.close_gate("j-1.1")
+    for number, arrival in enumerate(left):
+        old = Shard.model_validate_json(str(arrival.earlier))
+        old_form = old.model_dump_json(
+            exclude={"fitted": True, "corrected": {"__all__": {"fitted"}}}
+        )
+        assert "fitted" not in old_form
+        await store.arrive("j-1.1", number, old_form, len(SHARDS))
+
+    said = await arrive(resources, [shard(2, 0)])
+
+    likeness = only(RehearsalSetReady, said).likeness
+    assert max(likeness[name].drift for name in KNOWN) < 1
 
 
 async def test_near_duplicates_are_on_record(store: Store, resources: Resources) -> None:
@@ -267,7 +377,7 @@ async def huge_job(store: Store) -> None:
     """A job of 100 shards, four samples each, beside the small one."""
     await add_fitted(store, "gmm-huge", shape=(512, 256), dtype="uint8")
     spec = rehearsal(count=2 * HUGE, classes=("ant", "bee"))
-    fitted = dict.fromkeys(KNOWN, "gmm-huge")
+    fitted = dict.fromkeys(KNOWN, ("gmm-huge",))
     await add_job(store, spec, id="j-huge", state="generating", fitted=fitted)
 
 

@@ -116,7 +116,7 @@ async def test_a_sample_that_is_surely_of_another_class_becomes_one_of_it(
     store: Store, resources: Resources
 ) -> None:
     spec = rehearsal(labels={"kind": "corrected", "min_correction": 0.9})
-    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)))
     samples = samples_of("ant", 4)
 
     said = await labelled(
@@ -133,7 +133,7 @@ async def test_a_sample_that_is_surely_of_another_class_becomes_one_of_it(
 
 async def test_all_may_be_of_another_class(store: Store, resources: Resources) -> None:
     spec = rehearsal(labels={"kind": "corrected"})
-    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)))
 
     said = await labelled(resources, [SURE_OF_BEE, SURE_OF_BEE])
 
@@ -144,7 +144,7 @@ async def test_nothing_is_corrected_to_a_class_that_the_job_does_not_rehearse(
     store: Store, resources: Resources
 ) -> None:
     spec = rehearsal(labels={"kind": "corrected"})
-    await add_job(store, spec, fitted={"ant": "gmm-earlier"})
+    await add_job(store, spec, fitted={"ant": ("gmm-earlier",)})
 
     said = await labelled(resources, [SURE_OF_BEE, SURE_OF_ANT])
 
@@ -155,7 +155,7 @@ async def test_nothing_is_corrected_to_a_class_that_the_job_does_not_rehearse(
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 async def test_nothing_is_corrected_unasked(store: Store, resources: Resources, kind: str) -> None:
     spec = rehearsal(labels={"kind": kind})
-    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)))
 
     said = await labelled(resources, [SURE_OF_BEE, SURE_OF_ANT])
 
@@ -165,7 +165,7 @@ async def test_nothing_is_corrected_unasked(store: Store, resources: Resources, 
 
 async def test_stored_originals_are_not_corrected(store: Store, resources: Resources) -> None:
     spec = rehearsal(labels={"kind": "corrected"})
-    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, "gmm-earlier"))
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)))
 
     said = await labelled(resources, [SURE_OF_BEE], trusted=True)
 

@@ -120,7 +120,9 @@ async def test_another_job_seed_gives_other_seeds(store: Store, resources: Resou
     assert {order.seed for order in first}.isdisjoint(order.seed for order in second)
 
 
-async def test_the_newest_fit_of_a_class_counts(store: Store, resources: Resources) -> None:
+async def test_of_the_same_data_the_newest_fit_of_a_class_counts(
+    store: Store, resources: Resources
+) -> None:
     now = datetime.now(UTC)
     await add_fitted(store, "gmm-newer", ("bee",), created=now)
     await add_fitted(store, "gmm-older", KNOWN, created=now - timedelta(days=1))
@@ -133,7 +135,63 @@ async def test_the_newest_fit_of_a_class_counts(store: Store, resources: Resourc
         "ant": "gmm-older",
         "bee": "gmm-newer",
     }
-    assert (await job_now(store)).fitted == {"ant": "gmm-older", "bee": "gmm-newer"}
+    assert (await job_now(store)).fitted == {"ant": ("gmm-older",), "bee": ("gmm-newer",)}
+
+
+async def two_looks(store: Store) -> None:
+    """Ants and bees were fitted by day, and ants by night."""
+    now = datetime.now(UTC)
+    await add_fitted(store, "gmm-night", ("ant",), data="night", created=now)
+    await add_fitted(store, "gmm-day", data="day", created=now - timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("fits", "ants"),
+    [("every", {"gmm-day": 10, "gmm-night": 11}), ("newest", {"gmm-night": 21})],
+)
+async def test_a_class_is_rehearsed_from_every_data_that_it_was_fitted_on_unless_told(
+    store: Store, resources: Resources, fits: str, ants: dict[str, int]
+) -> None:
+    await two_looks(store)
+    await add_job(store, rehearsal(count=21, fits=fits))
+
+    made = await orders(resources)
+
+    assert {each.fitted: each.count for each in made if each.target == "ant"} == ants
+    assert {each.fitted: each.count for each in made if each.target == "bee"} == {"gmm-day": 21}
+    assert (await job_now(store)).fitted == {"ant": tuple(ants), "bee": ("gmm-day",)}
+
+
+@pytest.mark.parametrize(
+    ("fits", "ants"),
+    [("every", ("gmm-day", "gmm-night", "gmm-j-1-1")), ("newest", ("gmm-j-1-1",))],
+)
+async def test_what_the_job_itself_fits_comes_beside_what_a_class_looked_like_before(
+    store: Store, resources: Resources, fits: str, ants: tuple[str, ...]
+) -> None:
+    await two_looks(store)
+    await add_job(store, rehearsal(fit_new=True, classes=("bee",), fits=fits), state="fitting")
+    behind = datetime.now(UTC) - timedelta(days=9)  # as its worker's clock is
+    own = await add_fitted(store, "gmm-j-1-1", ("ant",), data="dusk", job="j-1", created=behind)
+
+    await planned(resources, GeneratorFitted(job="j-1", fitted=own.id))
+
+    assert (await job_now(store)).fitted == {"bee": ("gmm-day",), "ant": ants}
+
+
+async def test_a_job_that_an_earlier_release_planned_goes_on_with_the_fits_that_it_chose(
+    store: Store, resources: Resources
+) -> None:
+    await two_looks(store)
+    fitted = dict.fromkeys(KNOWN, "gmm-day")  # a plain name, as it was then
+    await add_job(store, rehearsal(), state="generating", fitted=fitted)
+
+    made = await orders(resources)
+
+    assert [(each.target, each.fitted, each.count) for each in made] == [
+        ("ant", "gmm-day", 20),
+        ("bee", "gmm-day", 20),
+    ]
 
 
 async def test_a_class_without_a_fit_fails_the_job(store: Store, resources: Resources) -> None:
@@ -348,7 +406,7 @@ async def test_a_job_waits_for_its_turn_while_as_many_as_may_are_under_way(
 
 async def test_a_job_under_way_does_not_wait_for_another_turn(store: Store) -> None:
     await add_fitted(store)
-    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    fitted = dict.fromkeys(KNOWN, ("gmm-earlier",))
     await add_job(store, rehearsal(), state="generating", fitted=fitted)
 
     assert await orders(Resources(store, (), active_jobs=1, turn_s=0))

@@ -92,7 +92,7 @@ async def test_provenance_says_what_it_was_made_of(store: Store, resources: Reso
     await add_fitted(store)
     kept = await add_set(store)
     await store.replace(kept.model_copy(update={"reviewer": "ada"}))
-    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    fitted = dict.fromkeys(KNOWN, ("gmm-earlier",))
     await add_job(store, rehearsal(), state="releasing", fitted=fitted)
 
     out = only(ModelReleased, await released(resources, await candidate(store)))

@@ -363,7 +363,7 @@ async def test_a_queue_that_nobody_ever_attended_holds_nothing(
     watch = Watch(dog, transport)
     dog.clock = lambda: watch.now
     fitted = (await add_fitted(store)).id
-    await add_job(store, rehearsal(), state="generating", fitted={"ant": fitted})
+    await add_job(store, rehearsal(), state="generating", fitted={"ant": (fitted,)})
 
     await watch.stall()
 

@@ -79,7 +79,7 @@ async def test_training_without_a_checkpoint_begins(store: Store) -> None:
 
 
 async def test_generating_goes_on_with_the_base_and_the_fits_that_were_chosen(store: Store) -> None:
-    fitted = dict.fromkeys(KNOWN, "gmm-earlier")
+    fitted = dict.fromkeys(KNOWN, ("gmm-earlier",))
 
     stand = await stands(store, spec=rehearsal(), state="generating", fitted=fitted, base=1)
 

@@ -29,7 +29,7 @@ def keep(home: Home, made: Job) -> None:
 def test_every_flag_reaches_the_specification(full_home: Home) -> None:
     outcome = full_home.rdg(
         f"{SUBMIT} --new-classes 5-6 --generator gmm --option components=2 --classes 0-4 --count 20"
-        " --no-fit-new --min-confidence 0.6 --min-distance 0.05"
+        " --no-fit-new --fits newest --min-confidence 0.6 --min-distance 0.05"
         " --labels soft --soft-weight 0.3 --min-correction 0.8 --review manual --min-count 2 --min-balance 0.1"
         " --min-fidelity 0.7 --min-coverage 0.3 --max-drift 0.5"
         " --epochs 3 --lr 0.01 --batch-size 16 --distillation 1 --max-forgetting 0.1"
@@ -51,6 +51,7 @@ def test_every_flag_reaches_the_specification(full_home: Home) -> None:
         "classes": ["0", "1", "2", "3", "4"],
         "count": 20,
         "fit_new": False,
+        "fits": "newest",
         "labels": {"kind": "soft", "soft_weight": 0.3, "min_correction": 0.8},
         "filter": {"min_confidence": 0.6, "min_distance": 0.05},
         "review": {
@@ -118,6 +119,7 @@ def test_a_token_submits_once(full_home: Home) -> None:
         ("--calibration much", 4, "training.calibration"),
         ("--schedule weekly", 4, "training.schedule"),
         ("--count 0", 4, "count"),
+        ("--fits oldest", 4, "fits"),
         ("--review nobody", 4, "review.mode"),
         ("--seed -1", 4, "seed"),
         ("--base 9", 4, "digits@1"),

@@ -182,7 +182,7 @@ async def test_what_is_over_cannot_be_cancelled(world: Store, bus: Bus, state: J
 async def test_a_retry_is_a_new_attempt_from_the_start(
     world: Store, bus: Bus, state: JobState
 ) -> None:
-    await world.insert(job(state, reason="no luck", fitted={"0": "gmm-j-made-1"}, base=1))
+    await world.insert(job(state, reason="no luck", fitted={"0": ("gmm-j-made-1",)}, base=1))
 
     again = await jobs.retry(world, bus, JOB)
 

@@ -1,5 +1,7 @@
 """Every request that cannot be done is refused before anything is written, and says which field is wrong."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from schemas.documents import Dataset
 from schemas.job import FitSpec
 from store.base import Store, change
 from tests.control.world import NEW, OLD, fitted, rehearsal, splits, version
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def fit(**fields: object) -> FitSpec:
@@ -86,6 +90,32 @@ async def test_a_generator_fitted_on_other_samples_cannot_rehearse(world: Store)
     await world.insert(newer)
     with pytest.raises(Invalid, match="gmm-j-made-2 makes uint8 samples of 8x8"):
         await requests.check(world, rehearsal(generator="gmm", classes=("0",)))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"classes": ("0",)}, {"classes": ("1",), "new_data": "zero-to-four"}]
+)
+async def test_no_fit_that_a_class_is_rehearsed_from_is_of_another_form(
+    world: Store, fields: dict[str, object]
+) -> None:
+    larger = fitted(id="gmm-j-made-0", shape=(8, 8), data="large", classes=("0",), created=NOON)
+    await world.insert(larger)
+
+    with pytest.raises(Invalid, match="gmm-j-made-0 makes uint8 samples of 8x8") as refusal:
+        await requests.check(world, rehearsal(generator="gmm", **fields))
+    assert "--fits newest" in refusal.value.remedy
+    await requests.check(world, rehearsal(generator="gmm", fits="newest", **fields))
+
+
+async def test_a_class_that_the_job_fits_itself_needs_no_earlier_fit_of_that_form(
+    world: Store,
+) -> None:
+    await world.insert(fitted(id="gmm-j-made-2", shape=(8, 8), data="large", classes=("5",)))
+    asked = rehearsal(generator="gmm", classes=("5",), fits="newest")
+
+    await requests.check(world, asked)
+    with pytest.raises(Invalid, match="gmm-j-made-2"):
+        await requests.check(world, asked.model_copy(update={"new_classes": ("6",)}))
 
 
 async def test_a_named_base_counts_instead_of_the_released_version(world: Store) -> None:
