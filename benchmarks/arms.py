@@ -22,6 +22,7 @@ class Arm:
         training: Fields of schemas.job.Training other than all arms'.
         min_confidence: Of the deployed model in what it labels.
         labels: As in schemas.job.Labels.
+        fits: As in schemas.job.RehearsalSpec.
         joint: All data at once instead of task after task.
 
     """
@@ -32,6 +33,7 @@ class Arm:
     training: Mapping[str, object] = field(default_factory=dict)
     min_confidence: float = 0.5
     labels: str = "hard"
+    fits: str = "every"
     joint: bool = False
 
 

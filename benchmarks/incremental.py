@@ -1,20 +1,24 @@
-"""Learning task after task, through the embedded pipeline, on any samples: what tabular.py and latents.py measure."""
+"""Learning task after task, through the embedded pipeline, on any samples: what the benchmarks of learning measure."""
 
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.arms import ARMS, Arm
 from benchmarks.report import table
-from control.sources import Splits
+from control.sources import Labelled, Splits
 from control.verbs import datasets
 from schemas.documents import Fitted, ModelVersion
 from schemas.job import RehearsalSpec
+from store.base import Store
 from tests.pipeline.system import System, embedded
+from workers.models import LoadedModel, load_model
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,14 @@ class Course:
     """What is to be learned.
 
     Attributes:
-        splits: All samples.
-        tasks: The classes of each task, in the order in which tasks come.
+        tasks: The samples of each task, in the order in which tasks come; a class may be in several. One without
+            samples to test on is tested on those it is learned from.
         training: Fields of schemas.job.Training.
         architecture: Of learning/architecture.py; None is its default for the samples' shape.
 
     """
 
-    splits: Splits
-    tasks: tuple[tuple[str, ...], ...]
+    tasks: tuple[Splits, ...]
     training: Mapping[str, object]
     architecture: str | None = None
 
@@ -40,8 +43,9 @@ class Result:
     """What one pass over the tasks gave.
 
     Attributes:
-        accuracy: On the test samples of all classes, after the last task.
-        bytes_per_class: That generators keep; what is kept beside them to judge a set by is not in it.
+        accuracy: On the test samples of all tasks, after the last.
+        bytes_per_class: That generators keep of a class of one task; what is kept beside them to judge a set by is not
+            in it.
         seconds: CPU time of all stages.
         matrix: `[i][j]` is the accuracy on the test samples of task j after task i, nan where j is still to come.
 
@@ -53,48 +57,66 @@ class Result:
     matrix: list[list[float]]
 
 
+def by_class(splits: Splits, tasks: Sequence[Sequence[str]]) -> tuple[Splits, ...]:
+    """Return the samples of each task, which is some of the classes."""
+    return tuple(
+        Splits(splits.train.only(own), splits.test and splits.test.only(own)) for own in tasks
+    )
+
+
 async def learn(course: Course, arm: Arm, seed: int) -> Result:
     """Learn the tasks one after the other, or for `joint` all at once."""
+    tasks = (_joined(course.tasks),) if arm.joint else course.tasks
     with tempfile.TemporaryDirectory() as folder:
         async with embedded(Path(folder), slice_s=20, cache_bytes=1 << 29) as system:
-            await _add(system, course)
+            for number, task in enumerate(tasks):
+                await datasets.add(system.store, f"task-{number}", task, "task")
             started = time.process_time()
-            versions = await _versions(system, course, arm, seed)
+            versions = await _versions(system, replace(course, tasks=tasks), arm, seed)
             seconds = time.process_time() - started
-            kept = sum(fit.size_bytes for fit in await system.store.find(Fitted, limit=100))
-            size = kept / sum(map(len, course.tasks))
-            matrix = [_row(version, course.tasks) for version in versions]
-            return Result(versions[-1].scores.accuracy, size, seconds, matrix)
+            fits = await system.store.find(Fitted, limit=100)
+            matrix = await _matrix(system.store, versions, course.tasks)
+    kept = sum(fit.size_bytes for fit in fits) / sum(len(task.train.classes) for task in tasks)
+    tested = [len(_test(task).labels) for task in course.tasks]
+    return Result(float(np.average(matrix[-1], weights=tested)), kept, seconds, matrix)
 
 
-async def _add(system: System, course: Course) -> None:
-    """Store all samples, for scoring and for `joint`, and each task's share of them."""
-    splits = course.splits
-    await datasets.add(system.store, "all", splits, "all")
-    for number, own in enumerate(course.tasks):
-        test = splits.test and splits.test.only(own)
-        share = Splits(splits.train.only(own), test)
-        await datasets.add(system.store, f"task-{number}", share, "task")
+def _test(task: Splits) -> Labelled:
+    return task.test or task.train
+
+
+def _joined(tasks: Sequence[Splits]) -> Splits:
+    """Return all samples as one task."""
+    return Splits(_together([task.train for task in tasks]), _together(list(map(_test, tasks))))
+
+
+def _together(parts: Sequence[Labelled]) -> Labelled:
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    samples = np.concatenate([part.samples for part in parts])
+    return Labelled(samples, np.concatenate([_labels(part, classes) for part in parts]), classes)
+
+
+def _labels(part: Labelled, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the samples' classes (n,) as positions in `classes`."""
+    return np.array([classes.index(name) for name in part.classes])[part.labels]
 
 
 async def _versions(system: System, course: Course, arm: Arm, seed: int) -> list[ModelVersion]:
-    """Return what came of each task, or for `joint` the one that all came to."""
+    """Return what came of each task."""
     common = {
         "model": "m",
-        "probe": "all",
         "architecture": course.architecture,
         "training": {**course.training, **arm.training},
         "review": {"min_count": 0},
         "seed": seed,
     }
-    if arm.joint:
-        return [await _job(system, "j-joint", {**common, "new_data": "all"})]
+    earlier: list[str] = []
     versions: list[ModelVersion] = []
-    for number, _ in enumerate(course.tasks):
-        earlier = [name for own in course.tasks[:number] for name in own]
+    for number, task in enumerate(course.tasks):
         asked = {"new_data": f"task-{number}", **_rehearsal(arm, earlier)}
         versions.append(await _job(system, f"j-{number}", {**common, **asked}))
         common["architecture"] = None  # of the first version only
+        earlier = list(dict.fromkeys([*earlier, *task.train.classes]))
     return versions
 
 
@@ -107,6 +129,7 @@ def _rehearsal(arm: Arm, earlier: list[str]) -> dict[str, object]:
         "classes": earlier,
         "options": arm.options,
         "count": arm.count,
+        "fits": arm.fits,
         "filter": {"min_confidence": arm.min_confidence},
         "labels": {"kind": arm.labels},
     }
@@ -120,14 +143,26 @@ async def _job(system: System, key: str, asked: Mapping[str, object]) -> ModelVe
     return await system.store.get(ModelVersion, str(job.result))
 
 
-def _row(version: ModelVersion, tasks: Sequence[tuple[str, ...]]) -> list[float]:
-    scores = version.scores.per_class
-    return [float(np.mean([scores.get(name, np.nan) for name in own])) for own in tasks]
+async def _matrix(
+    store: Store, versions: Sequence[ModelVersion], tasks: Sequence[Splits]
+) -> list[list[float]]:
+    """Return the accuracy of each version on each task that it has learned: the last has learned all."""
+    rows = []
+    for number, version in enumerate(versions, 1 + len(tasks) - len(versions)):
+        model = await load_model(store, version.model, version.number)
+        learned = [_accuracy(model, _test(task)) for task in tasks[:number]]
+        rows.append(learned + [nan] * (len(tasks) - number))
+    return rows
+
+
+def _accuracy(model: LoadedModel, test: Labelled) -> float:
+    answers = model.predict(test.samples).argmax(axis=1)
+    return float(np.mean(answers == _labels(test, model.version.classes)))
 
 
 def save(splits: Splits, path: Path) -> None:
     """Write both splits as a file that `rdg data add` reads."""
-    train, test = splits.train, splits.test or splits.train
+    train, test = splits.train, _test(splits)
     np.savez(
         path,
         x_train=train.samples,

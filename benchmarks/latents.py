@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.arms import ARMS
 from benchmarks.efficientnet import WHEEL, latents, weights
-from benchmarks.incremental import Course, learn, save, show
+from benchmarks.incremental import Course, by_class, learn, save, show
 from benchmarks.report import heading
 from control.sources import Labelled, Splits
 from control.verbs import datasets
@@ -77,7 +77,7 @@ def _through(images: Splits) -> Splits:
 def _course(splits: Splits) -> Course:
     names = splits.train.classes
     tasks = tuple(names[start : start + TASK] for start in range(0, len(names), TASK))
-    return Course(splits, tasks, TRAINING, ARCHITECTURE)
+    return Course(by_class(splits, tasks), TRAINING, ARCHITECTURE)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.arms import ARMS, DATA, EPOCHS, SUITED, TABLES, Table
-from benchmarks.incremental import Course, learn
+from benchmarks.incremental import Course, by_class, learn
 from benchmarks.report import heading
 from control.verbs import datasets
 from learning.metrics import average_forgetting, backward_transfer
@@ -69,8 +69,7 @@ async def measure(case: Case) -> Run:
     reading = datasets.Origin(case.data), settings.data_dir, settings.home / "downloads"
     splits = await datasets.read(*reading)
     course = Course(
-        splits=splits,
-        tasks=_tasks(_ordered(splits.train.classes, case.order)),
+        tasks=by_class(splits, _tasks(_ordered(splits.train.classes, case.order))),
         training=EPOCHS | SUITED[case.data],
     )
     result = await learn(course, ARMS[case.arm], case.seed)

@@ -18,7 +18,7 @@ from sklearn.datasets import load_wine
 from sklearn.model_selection import train_test_split
 
 from benchmarks.arms import ARMS
-from benchmarks.incremental import Course, Result, learn, save, show
+from benchmarks.incremental import Course, Result, by_class, learn, save, show
 from benchmarks.report import heading
 from control.sources import Labelled, Splits
 
@@ -47,7 +47,8 @@ def wine(seed: int) -> Splits:
 
 async def compare(name: str, seed: int) -> Result:
     """Learn both tasks as one arm does."""
-    return await learn(Course(wine(seed), TASKS, TRAINING), replace(ARMS[name], count=COUNT), seed)
+    course = Course(by_class(wine(seed), TASKS), TRAINING)
+    return await learn(course, replace(ARMS[name], count=COUNT), seed)
 
 
 def main() -> None:

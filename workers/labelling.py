@@ -11,6 +11,7 @@ from learning.labels import correct
 from learning.selection import Criteria, select
 from schemas.documents import Job
 from schemas.flow import Progress, SamplesLabelled, SamplesPredicted
+from workers.planning import fitted_id
 from workers.resources import Resources
 
 Out = SamplesLabelled | Progress
@@ -33,11 +34,11 @@ def stage(resources: Resources) -> Stage[SamplesPredicted, Out]:
 def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
     """Keep what meets the filter, class by class; see learning/labels.py and learning/selection.py.
 
-    The model has to confirm the class, or the sample goes. A class that the model does not know yet cannot be
-    confirmed and counts as certain, as stored originals do.
+    The model has to confirm the class, or the sample goes. A class of which it has no say counts as certain, as stored
+    originals do.
     """
     order, asked = message.order, job.rehearsal.filter
-    target = message.classes.index(order.target) if order.target in message.classes else None
+    target = _confirmable(job, message)
     labels = None if target is None else _labels(job, message, target)
     selection = select(
         message.samples,
@@ -61,6 +62,18 @@ def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
         rejected={str(reason): count for reason, count in selection.rejected.items()},
         counts=counts,
     )
+
+
+def _confirmable(job: Job, message: SamplesPredicted) -> int | None:
+    """Return the position of the class that was asked for among the model's, or None where the model has no say.
+
+    It has none of a class that it does not know, nor of samples of the job's own fit: what that was fitted on is new to
+    the model, which may know the class by other looks alone, and its labels are as certain as the new data's.
+    """
+    order = message.order
+    if order.fitted == fitted_id(job) or order.target not in message.classes:
+        return None
+    return message.classes.index(order.target)
 
 
 def _labels(job: Job, message: SamplesPredicted, target: int) -> NDArray[np.int64]:

@@ -28,9 +28,6 @@ def learn(data: str, **changes: object) -> RehearsalSpec:
         "count": 60,
         "probe": "day",
         "training": Training(epochs=15),
-        "review": {
-            "min_count": 0
-        },  # the model cannot confirm what it sees by night for the first time
         **changes,
     }
     return RehearsalSpec.model_validate(asked)

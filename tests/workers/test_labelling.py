@@ -10,6 +10,9 @@ from tests.workers.scene import KNOWN, add_job, only, order, rehearsal, samples_
 from workers.labelling import stage
 from workers.resources import Resources
 
+SURE_OF_ANT, SURE_OF_BEE, LIKELY_BEE = [0.95, 0.05], [0.05, 0.95], [0.4, 0.6]
+OWN_FIT = "gmm-j-1-1"  # of job j-1
+
 
 async def labelled(
     resources: Resources,
@@ -18,11 +21,12 @@ async def labelled(
     count: int = 10,
     classes: tuple[str, ...] = KNOWN,
     trusted: bool = False,
+    fitted: str = "gmm-earlier",
 ) -> SamplesLabelled:
     """What becomes of a shard of ants that the model sees like this."""
     message = SamplesPredicted(
         job="j-1",
-        order=order("ant", count),
+        order=order("ant", count, fitted=fitted),
         samples=samples_of("ant", len(probabilities)) if samples is None else samples,
         trusted=trusted,
         classes=classes,
@@ -78,6 +82,24 @@ async def test_a_class_that_the_model_does_not_know_is_kept_whole(
     assert said.confidence.tolist() == [1, 1]
 
 
+async def test_the_model_has_no_say_about_samples_of_the_jobs_own_fit(
+    store: Store, resources: Resources
+) -> None:
+    spec = rehearsal(
+        labels={"kind": "corrected"}, filter={"min_confidence": 1.0, "min_distance": 0.5}
+    )
+    await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier", OWN_FIT)))
+    samples = np.array([[1, 0, 0], [3, 0, 0], [3, 0.1, 0], [3, 0, 0], [5, 0, 0]], np.float32)
+
+    said = await labelled(resources, [SURE_OF_BEE] * 5, samples, count=2, fitted=OWN_FIT)
+
+    assert said.counts == {"ant": 2}
+    np.testing.assert_array_equal(said.samples, samples[:2])
+    assert said.confidence.tolist() == [1, 1]
+    found = {reason: count for reason, count in said.rejected.items() if count}
+    assert found == {"duplicate": 1, "near duplicate": 1, "surplus": 1}
+
+
 async def test_before_a_first_version_all_are_kept(store: Store, resources: Resources) -> None:
     await add_job(store, rehearsal(filter={"min_confidence": 1.0}))
 
@@ -107,9 +129,6 @@ async def test_a_shard_of_which_nothing_is_left_is_still_a_shard(
 
     assert said.samples.shape == (0, 3)
     assert said.rejected["other class"] == 2
-
-
-SURE_OF_ANT, SURE_OF_BEE, LIKELY_BEE = [0.95, 0.05], [0.05, 0.95], [0.4, 0.6]
 
 
 async def test_a_sample_that_is_surely_of_another_class_becomes_one_of_it(
