@@ -22,7 +22,7 @@ class Arm:
         training: Fields of schemas.job.Training other than all arms'.
         min_confidence: Of the deployed model in what it labels.
         labels: As in schemas.job.Labels.
-        fits: As in schemas.job.RehearsalSpec.
+        fits, from_scratch: As in schemas.job.RehearsalSpec.
         joint: All data at once instead of task after task.
 
     """
@@ -34,6 +34,7 @@ class Arm:
     min_confidence: float = 0.5
     labels: str = "hard"
     fits: str = "every"
+    from_scratch: bool = False
     joint: bool = False
 
 
@@ -57,6 +58,7 @@ ARMS: dict[str, Arm] = {
     "ga-statistics": Arm("ga", {"start": "statistics"}, count=300),
     "gan": Arm("gan"),
     **{f"gmm-{size}": Arm("gmm", {"budget_kb": size}) for size in BUDGETS},
+    **{f"gmm-{size}-4000": Arm("gmm", {"budget_kb": size}, count=4000) for size in BUDGETS},
     **{f"mix-{size}": Arm("mix", {"budget_kb": size}) for size in BUDGETS},
     **{
         f"original-{size}": Arm("original", {"budget_kb": size, "compress": True})
@@ -79,25 +81,34 @@ ARMS: dict[str, Arm] = {
     "strict filter": replace(GMM, min_confidence=0.9),
     "soft labels": replace(GMM, labels="soft"),
     "corrected labels": replace(GMM, labels="corrected"),
+    "from scratch": replace(GMM, from_scratch=True, min_confidence=0.0),
     "500 samples": replace(GMM, count=500),
     "4000 samples": replace(GMM, count=4000),
 }
 
+
+def _rivals(size: int) -> tuple[str, ...]:
+    return f"gmm-{size}", f"gmm-{size}-4000", f"original-{size}"
+
+
+SEEDS = (0, 1, 2)
 TABLES: dict[str, Table] = {
-    "main": Table(
-        "Class-incremental accuracy",
-        ("naive", "gmm", "mix-128", "original-128", "gan", "ga-statistics", "ga", "joint"),
-        seeds=(0, 1, 2),
-    ),
-    "orders": Table("Another order of the classes", ("gmm",), seeds=(0, 1, 2), orders=(1,)),
+    "main": Table("Class-incremental accuracy", ("naive", "gmm", "4000 samples", "joint"), SEEDS),
+    "orders": Table("Another order of the classes", ("gmm",), SEEDS, orders=(1,)),
     "bytes": Table(
         "Accuracy at equal bytes",
+        tuple(name for size in (32, 128) for name in _rivals(size)),
+        SEEDS,
+    ),
+    "sizes": Table(
+        "What more bytes buy",
         tuple(
             f"{kind}-{size}"
             for size in BUDGETS
             for kind in ("gmm", "mix", "original", "original-raw")
         ),
     ),
+    "others": Table("Other generators", ("gan", "ga-statistics", "ga")),
     "ablation": Table(
         "What each choice is worth",
         (

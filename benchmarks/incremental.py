@@ -103,19 +103,18 @@ def _labels(part: Labelled, classes: Sequence[str]) -> NDArray[np.int64]:
 
 async def _versions(system: System, course: Course, arm: Arm, seed: int) -> list[ModelVersion]:
     """Return what came of each task."""
-    common = {
-        "model": "m",
-        "architecture": course.architecture,
-        "training": {**course.training, **arm.training},
-        "review": {"min_count": 0},
-        "seed": seed,
-    }
+    training = {**course.training, **arm.training}
+    first = {"architecture": course.architecture, "training": {**training, "distillation": 0.0}}
+    later: dict[str, object] = {"training": training}
+    if arm.from_scratch:
+        later |= {"architecture": course.architecture, "from_scratch": True}
+    common = {"model": "m", "review": {"min_count": 0}, "seed": seed}
     earlier: list[str] = []
     versions: list[ModelVersion] = []
     for number, task in enumerate(course.tasks):
         asked = {"new_data": f"task-{number}", **_rehearsal(arm, earlier)}
-        versions.append(await _job(system, f"j-{number}", {**common, **asked}))
-        common["architecture"] = None  # of the first version only
+        suited = later if versions else first  # which has nothing to start from or to distil
+        versions.append(await _job(system, f"j-{number}", {**common, **suited, **asked}))
         earlier = list(dict.fromkeys([*earlier, *task.train.classes]))
     return versions
 

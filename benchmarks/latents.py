@@ -35,7 +35,16 @@ TASK = 2  # classes
 ARCHITECTURE = "dense128"
 TRAINING = {"epochs": 10, "patience": 10, "batch_size": 128, "lr": 0.001, "schedule": "cosine"}
 COUNT = 1000  # samples of a class that are rehearsed
-NAMES = ("naive", "gmm", "gmm-128", "original-128", "gmm-512", "original-512", "joint")
+NAMES = (
+    "naive",
+    "gmm",
+    "from scratch",
+    "gmm-128",
+    "original-128",
+    "gmm-512",
+    "original-512",
+    "joint",
+)
 
 
 def read(folder: Path) -> Splits:
