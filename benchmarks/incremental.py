@@ -16,7 +16,7 @@ from control.sources import Labelled, Splits
 from control.verbs import datasets
 from schemas.documents import Fitted, ModelVersion
 from schemas.job import RehearsalSpec
-from store.base import Store
+from store.base import Store, each
 from tests.pipeline.system import System, embedded
 from workers.models import LoadedModel, load_model
 
@@ -74,7 +74,7 @@ async def learn(course: Course, arm: Arm, seed: int) -> Result:
             started = time.process_time()
             versions = await _versions(system, replace(course, tasks=tasks), arm, seed)
             seconds = time.process_time() - started
-            fits = await system.store.find(Fitted, limit=100)
+            fits = [fit async for fit in each(system.store, Fitted)]
             matrix = await _matrix(system.store, versions, course.tasks)
     kept = sum(fit.size_bytes for fit in fits) / sum(len(task.train.classes) for task in tasks)
     tested = [len(_test(task).labels) for task in course.tasks]

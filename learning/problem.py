@@ -235,11 +235,12 @@ class Split:
 def held_out(
     samples: Samples, labels: NDArray[np.int64], share: float, seed: int
 ) -> NDArray[np.bool_]:
-    """Return which samples of real data (n, *shape) are held out, (n,): of each class this share.
+    """Return which samples of real data (n, *shape) are held out, (n,): of each class about this share.
 
     It follows from what a class consists of, not from its number or the order of the samples, so that
-    fitting and training, which number classes in their own ways, hold out the same. Equal samples of a
-    class count as one. Of each class at least one is held out and one kept; a single one is kept.
+    fitting and training, which number classes in their own ways, hold out the same. Nearly the same are
+    held out after a class has grown. Equal samples of a class stay together, and train if they make up
+    more than the share. Of each class at least one is held out and one kept; a single one is kept.
 
     Args:
         samples: (n, *shape).
@@ -270,10 +271,20 @@ def _drawn(
 ) -> NDArray[np.bool_]:
     """Return which samples of these fingerprints (n,) are held out, (n,)."""
     held = np.zeros(len(labels), dtype=np.bool_)
-    for label in np.unique(labels):
+    added, factor = np.random.default_rng([seed, _SPLIT_STREAM]).integers(2**64, size=2, dtype="u8")
+    places = (contents + added) * (factor | 1)  # a permutation of all fingerprints
+    for label in np.unique(labels) if share else ():
         members = np.flatnonzero(labels == label)
-        distinct, places = np.unique(contents[members], return_inverse=True)
-        wanted = min(max(1, round(share * len(distinct))), len(distinct) - 1) if share else 0
-        rng = np.random.default_rng([seed, _SPLIT_STREAM])  # anew: no class depends on others
-        held[members] = np.isin(places, rng.permutation(len(distinct))[:wanted])
+        held[members] = np.isin(places[members], _first(places[members], share))
     return held
+
+
+def _first(places: NDArray[np.uint64], share: float) -> NDArray[np.uint64]:
+    """Return the lowest places, of no more than this share of a class's samples, but at least one and never all."""
+    distinct, counts = np.unique(places, return_counts=True)  # ascending
+    most = max(1, round(share * len(places)))
+    few = counts <= most  # what makes up more of a class trains
+    if few.any():
+        distinct, counts = distinct[few], counts[few]
+        return distinct[: max(1, int((counts.cumsum() <= most).sum()))][: len(few) - 1]
+    return distinct[[counts.argmin()]] if len(distinct) > 1 else distinct[:0]

@@ -64,5 +64,7 @@ def is_finite(samples: Samples) -> NDArray[np.bool_]:
 
 def fingerprints(samples: Samples) -> NDArray[np.uint64]:
     """Return a number for each sample's bytes, (n,): equal for equal samples, else by a chance of 2^-64."""
+    if samples.dtype.kind == "f":
+        samples = samples + 0  # which makes -0 equal to 0
     digests = [blake2b(sample.tobytes(), digest_size=8).digest() for sample in samples]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

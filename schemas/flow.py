@@ -93,7 +93,7 @@ class PopulationScored(JobMessage):
 
 
 class SamplesGenerated(JobMessage):
-    """A shard's samples. `trusted`: their class is known, not guessed (stored originals)."""
+    """A shard's samples. `trusted`: their class is certain, and no model need confirm it."""
 
     topic: ClassVar[str] = "samples.generated.v1"
     order: Order

@@ -16,6 +16,7 @@ from schemas.flow import (
     SamplesGenerated,
 )
 from store.base import Store
+from workers.planning import fitted_id
 from workers.resources import Refusal, Resources
 
 In = GenerationRequested | PopulationScored
@@ -38,7 +39,10 @@ def stage(resources: Resources) -> Stage[In, Out]:
             )
         else:
             yield SamplesGenerated(
-                job=job.id, order=message.order, samples=made.samples, trusted=generator.trusted
+                job=job.id,
+                order=message.order,
+                samples=made.samples,
+                trusted=_is_certain(job, message, generator),
             )
 
     return Stage(
@@ -57,6 +61,16 @@ async def _order(store: Store, message: In) -> Order:
     state = unpack(await store.get_part(fitted.digest))
     label = fitted.classes.index(asked.target)
     return Order(state, label, asked.count, asked.seed, asked.options)
+
+
+def _is_certain(job: Job, message: In, generator: Generator) -> bool:
+    """Return whether the deployed model has no say about the samples' class.
+
+    It has none of stored originals, nor of what the job's own fit drew: that is new to the model, which may know the
+    class by other looks alone, and its labels are as certain as the new data's. A search needs the model to find any.
+    """
+    is_own = message.order.fitted == fitted_id(job) and generator.evolve is None
+    return generator.trusted or is_own
 
 
 def _step(generator: Generator, order: Order, message: In) -> Batch | Population:

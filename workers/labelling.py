@@ -11,7 +11,6 @@ from learning.labels import correct
 from learning.selection import Criteria, select
 from schemas.documents import Job
 from schemas.flow import Progress, SamplesLabelled, SamplesPredicted
-from workers.planning import fitted_id
 from workers.resources import Resources
 
 Out = SamplesLabelled | Progress
@@ -34,16 +33,17 @@ def stage(resources: Resources) -> Stage[SamplesPredicted, Out]:
 def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
     """Keep what meets the filter, class by class; see learning/labels.py and learning/selection.py.
 
-    The model has to confirm the class, or the sample goes. A class of which it has no say counts as certain, as stored
-    originals do.
+    The model has to confirm the class, or the sample goes, but for those of a class that it does not know and for those
+    whose class is certain (workers/generation.py).
     """
     order, asked = message.order, job.rehearsal.filter
-    target = _confirmable(job, message)
+    is_asked = order.target in message.classes and not message.trusted
+    target = message.classes.index(order.target) if is_asked else None
     labels = None if target is None else _labels(job, message, target)
     selection = select(
         message.samples,
         message.probabilities,
-        None if message.trusted else labels,
+        labels,
         Criteria(order.count, asked.min_confidence, asked.min_distance),
     )
     kept = selection.kept
@@ -64,25 +64,13 @@ def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
     )
 
 
-def _confirmable(job: Job, message: SamplesPredicted) -> int | None:
-    """Return the position of the class that was asked for among the model's, or None where the model has no say.
-
-    It has none of a class that it does not know, nor of samples of the job's own fit: what that was fitted on is new to
-    the model, which may know the class by other looks alone, and its labels are as certain as the new data's.
-    """
-    order = message.order
-    if order.fitted == fitted_id(job) or order.target not in message.classes:
-        return None
-    return message.classes.index(order.target)
-
-
 def _labels(job: Job, message: SamplesPredicted, target: int) -> NDArray[np.int64]:
     """Return each sample's class as a position in the model's, (n,): the target, unless the model corrects it.
 
     It is corrected only to a class that the job rehearses: of any other the few that come about would be all.
     """
     asked = job.rehearsal.labels
-    if asked.kind != "corrected" or message.trusted:
+    if asked.kind != "corrected":
         return np.full(len(message.samples), target, np.int64)
     rehearsed = [label for label, name in enumerate(message.classes) if name in job.fitted]
     return correct(message.probabilities, target, rehearsed, asked.min_correction)

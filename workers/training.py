@@ -237,7 +237,7 @@ async def _held_out(
     old = problem.replay.take(split.validation_rehearsal)
     if not len(new) + len(old):
         raise Refusal(
-            "new_data: two samples of a class are needed to score on one; add some, or name a probe"
+            "new_data: two different samples of a class are needed to score on one; add some, or name a probe"
         )
     return (
         "validation",

@@ -27,7 +27,7 @@ from torch.nn import functional
 from learning.generators.base import Arrays, Batch, Fit, Generator, Order, Task
 from learning.generators.networks import Weights, draw, judge, new_critic, new_sampler
 from learning.generators.values import to_samples, value_range
-from learning.generators.watch import Draw, Watch
+from learning.generators.watch import Draw, Watch, to_tensor
 from learning.options import Options, Range, read
 from learning.samples import Samples
 
@@ -186,14 +186,14 @@ class _Training:
     def _restore(self, checkpoint: Arrays) -> None:
         self.step = int(checkpoint["step"])
         for name, weight in self.average.items():
-            weight.copy_(_tensor(checkpoint[f"average.{name}"]))
+            weight.copy_(to_tensor(checkpoint[f"average.{name}"]))
         for network, weights in self._networks():
             for name, weight in weights.items():
                 with torch.no_grad():
-                    weight.copy_(_tensor(checkpoint[f"{network}.{name}"]))
+                    weight.copy_(to_tensor(checkpoint[f"{network}.{name}"]))
                 if weight.requires_grad:
                     self._optimisers[network].state[weight] = {
-                        moment: _tensor(checkpoint[f"{network}.{name}.{moment}"])
+                        moment: to_tensor(checkpoint[f"{network}.{name}.{moment}"])
                         for moment in ("step", "exp_avg", "exp_avg_sq")
                     }
 
@@ -214,10 +214,6 @@ def _descend(loss: Tensor, weights: Weights, optimiser: torch.optim.Adam) -> Non
     optimiser.step()
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.array(array))  # a copy: arrays of a message are read-only
-
-
 def _finished(task: Task, average: Weights, settings: Settings) -> dict[str, NDArray[Any]]:
     arrays = {name: weight.numpy().astype(settings.storage) for name, weight in average.items()}
     vectors = arrays.pop("vectors")
@@ -233,9 +229,9 @@ def _finished(task: Task, average: Weights, settings: Settings) -> dict[str, NDA
 def sample(order: Order) -> Batch:
     """Return as many samples as ordered."""
     like, bounds = order.state["samples"], order.state["range"]
-    vector = _tensor(order.learned()["vector"].astype(np.float32))
+    vector = to_tensor(order.learned()["vector"].astype(np.float32))
     weights = {
-        name.removeprefix("sampler."): _tensor(array.astype(np.float32))
+        name.removeprefix("sampler."): to_tensor(array.astype(np.float32))
         for name, array in order.state.items()
         if name.startswith("sampler.")
     }

@@ -66,7 +66,7 @@ class Watch:
             )
         watch = cls(Reference.from_arrays(_group(checkpoint, "real")), task.classes(), draw)
         watch.drift, watch.step = float(checkpoint["best drift"]), int(checkpoint["best step"])
-        watch.best = {name: _tensor(array) for name, array in _group(checkpoint, "best").items()}
+        watch.best = {name: to_tensor(array) for name, array in _group(checkpoint, "best").items()}
         return watch
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
@@ -104,5 +104,6 @@ def _group(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
     }
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.array(array))  # a copy: arrays of a message are read-only
+def to_tensor(array: NDArray[Any]) -> Tensor:
+    """Return a copy, since arrays of a message are read-only."""
+    return torch.from_numpy(np.array(array))

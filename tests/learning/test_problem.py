@@ -113,6 +113,32 @@ def test_one_sample_repeated_is_kept_for_training() -> None:
     assert (len(split.training_new), len(split.training_rehearsal)) == (9, 9)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_makes_up_much_of_a_class_trains(seed: int) -> None:
+    patterns = np.repeat(np.arange(5, dtype=np.uint8), [600, 300, 60, 30, 10])[:, None]
+    held = held_out(patterns, np.zeros(1000, np.int64), 0.1, seed)
+    assert 10 <= held.sum() <= 100
+    assert not held[:900].any()
+
+
+def test_of_two_patterns_the_rarer_one_is_held_out() -> None:
+    patterns = np.repeat(np.arange(2, dtype=np.uint8), [60, 40])[:, None]
+    held = held_out(patterns, np.zeros(100, np.int64), 0.1, seed=0)
+    assert held.tolist() == [False] * 60 + [True] * 40
+
+
+def test_what_was_held_out_of_a_class_hardly_changes_as_it_grows() -> None:
+    grown = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
+    before, after = (held_out(grown[:n], np.zeros(n, np.int64), 0.1, seed=0) for n in (500, 600))
+    assert (before.sum(), after.sum()) == (50, 60)
+    assert (after[:500] & ~before).sum() <= 10
+
+
+def test_zeros_of_either_sign_are_equal() -> None:
+    rows = np.array([[0.0], [-0.0]], np.float32)
+    assert len(set(fingerprints(rows).tolist())) == 1
+
+
 def test_nothing_is_held_out_on_request() -> None:
     split = validation_split(PROBLEM, Options(validation=0), seed=0)
     assert (len(split.validation_new), len(split.validation_rehearsal)) == (0, 0)

@@ -5,6 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from learning.bundle import unpack
+from learning.generators import load
+from learning.generators.base import Task
+from schemas.documents import Fitted, Job
 from schemas.flow import (
     GenerationRequested,
     Order,
@@ -62,6 +66,37 @@ async def test_stored_originals_are_of_the_class_asked_for_and_trusted(
     assert made.trusted
     assert made.samples.shape == (5, 3)
     assert (made.samples.argmax(axis=1) == KNOWN.index("bee")).all()
+
+
+@pytest.mark.parametrize(("fitted", "is_certain"), [("gmm-j-1-1", True), ("gmm-earlier", False)])
+async def test_the_model_has_no_say_about_samples_of_the_jobs_own_fit(
+    store: Store, resources: Resources, fitted: str, is_certain: bool
+) -> None:
+    real = np.concatenate([samples_of(name, 8) for name in KNOWN])
+    task = Task(real, np.repeat(np.arange(len(KNOWN)), 8), len(KNOWN))
+    fit = load("gmm").fit(task, {}, 0, None, lambda: False)
+    await add_fitted(store, fitted, state=dict(fit.state))
+
+    made = only(SamplesGenerated, await generated(resources, order(fitted=fitted)))
+
+    assert made.trusted is is_certain
+
+
+async def test_what_a_search_finds_is_never_certain(store: Store, resources: Resources) -> None:
+    state = unpack(await store.get_part((await store.get(Fitted, "ga-1")).digest))
+    await add_fitted(store, "ga-j-2-1", state=dict(state), generator="ga")
+    spec = rehearsal(generator="ga")
+    await store.insert(Job(id="j-2", token="u", model="m", spec=spec, state="generating"))
+    asked = from_search(generations=1).model_copy(update={"fitted": "ga-j-2-1"})
+    proposed = only(
+        PopulationProposed,
+        await sent(stage(resources), GenerationRequested(job="j-2", order=asked)),
+    )
+    fitness = np.ones(len(proposed.samples), np.float32)
+    scored = PopulationScored(
+        job="j-2", order=asked, samples=proposed.samples, generation=1, fitness=fitness
+    )
+    assert not only(SamplesGenerated, await sent(stage(resources), scored)).trusted
 
 
 async def test_the_same_order_gives_the_same_bytes_and_another_seed_others(
