@@ -5,8 +5,8 @@ anything to do with its neighbour then, so nothing is left of slow cosines, and 
 any other. `drifting`: two digits a task, five tasks a round, and in each of four rounds the digits are rotated further.
 
 Each task draws its own share of MNIST. A class is rehearsed from all its fits, or from its newest alone; a fit keeps
-`--budget` KB of a class. What is rehearsed of a class, its fits share: `OF_A_FIT` samples for each at the end, about as
-many as are kept where 8 KB of originals are.
+`--budget` KB of a class. What is rehearsed of a class, its fits share: `OF_A_FIT` samples for each at the end, the
+least that a fit gives, and a few more than are kept where 8 KB of originals are.
 
     python -m benchmarks.twenty
     python -m benchmarks.twenty --courses drifting --tasks 10 --train 500
@@ -31,12 +31,13 @@ from control.verbs import datasets
 from learning.metrics import average_forgetting
 from learning.options import Options
 from schemas.settings import Settings
+from store.fits import LEAST
 
 PIXELS = 28 * 28
 DIGITS = 10
 PAIRS = 5  # tasks of a round: each pair of digits
 DEGREES = 20  # that a round is rotated further than the last
-OF_A_FIT = 40
+OF_A_FIT = LEAST
 FIRST = 5  # tasks that are looked at by themselves
 
 Images = NDArray[np.uint8]

@@ -4,8 +4,8 @@ A document is replaced by compare-and-set on its `revision`, so that two writers
 `indexes` lists the fields that may be searched by; a search by anything else is refused.
 """
 
+from collections import defaultdict
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import chain
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from schemas.job import Options, RehearsalSpec, Rejections, Spec
 from schemas.limits import MAX_ENTRIES, AtMost, Count, Ordinal
 from schemas.model import (
+    ClassDigests,
     Classes,
     Counts,
     Digests,
@@ -30,7 +31,7 @@ from schemas.model import (
     Shape,
 )
 from schemas.monitoring import MonitorPolicy, Observed, Watch
-from schemas.names import ClassName, Digest, JobId, Name, run_of
+from schemas.names import ClassName, Digest, JobId, Name, joint_digest, run_of
 
 JobState = Literal[
     "submitted",
@@ -168,6 +169,11 @@ class Job(Document):
         return tuple(dict.fromkeys(chain.from_iterable(self.fitted.values())))
 
     @property
+    def own_fit(self) -> str:
+        """Id of what this attempt fits, if it does."""
+        return f"{self.spec.generator}-{self.id}-{self.attempt}"
+
+    @property
     def run(self) -> str:
         """Name of this attempt: what its gates and temporary parts belong to."""
         return run_of(self.id, self.attempt)
@@ -205,18 +211,28 @@ class Dataset(Document):
         return tuple(part.digest for part in self.train)
 
     @property
+    def class_digests(self) -> dict[str, str]:
+        """What is trained on of each class, as one digest: the same whatever other classes there are."""
+        parts: defaultdict[str, list[str]] = defaultdict(list)
+        for part in self.train:
+            parts[part.target].append(part.digest)
+        return {name: joint_digest(digests) for name, digests in parts.items()}
+
+    @property
     def fingerprint(self) -> str:
         """All that can be learnt or measured with it as one digest: its classes, and the parts of both splits."""
         splits = (("train", self.train), ("test", self.test))
         parts = (f"{name} {part.digest} {part.target}" for name, split in splits for part in split)
         lines = [*(f"class {name}" for name in self.classes), *parts]
-        return sha256("\n".join(lines).encode()).hexdigest()
+        return joint_digest(lines)
 
 
 class Fitted(Document):
     """A generator fitted on one task: all that is kept of that task's data.
 
     Attributes:
+        data_digests: The parts of the data set.
+        class_digests: `Dataset.class_digests`; empty: fitted by an old release.
         digest: The part with the generator's state.
         size_bytes: Of that part.
         reference: The part with what sets are compared with (learning/reference.py); None: fitted by an old release,
@@ -238,6 +254,7 @@ class Fitted(Document):
     options: Options
     seed: int = Field(ge=0, lt=2**64)
     data_digests: Digests = ()
+    class_digests: ClassDigests = Field(default_factory=dict)
     digest: Digest
     size_bytes: Count
     reference: PartRef | None = None
@@ -245,12 +262,12 @@ class Fitted(Document):
 
     @property
     def fitted_on(self) -> str:
-        """The data as one digest, the same for every fit of it; of a fit by an old release its name."""
-        return (
-            sha256("\n".join(self.data_digests).encode()).hexdigest()
-            if self.data_digests
-            else self.data
-        )
+        """The data set as one digest, the same for every fit of it; of a fit by an old release its name."""
+        return joint_digest(self.data_digests) if self.data_digests else self.data
+
+    def class_data(self, name: str) -> str:
+        """What one class was fitted on; of a fit by an old release that is the data set."""
+        return self.class_digests.get(name, self.fitted_on)
 
     @property
     def kept_bytes(self) -> int:

@@ -125,7 +125,7 @@ class RehearsalSpec(Asked):
     `classes` are those to rehearse, all that the model knows unless named; `count` is how many samples of each. With
     `fit_new` the generator is first fitted on the new data, so that its classes are rehearsed too, now and later.
     A class that was fitted on several data sets is rehearsed from the newest fit of each: `count` is shared evenly over
-    them, and what is left over goes to the newest; of more fits than `count`, the newest give one sample each.
+    them, and what is left over goes to the newest. They are at most one for each 50 of `count`, the newest.
     """
 
     kind: Literal["rehearsal"] = "rehearsal"
@@ -139,8 +139,9 @@ class RehearsalSpec(Asked):
     fit_new: bool = True
     fits: Literal["every", "newest"] = Field(
         "every",
-        description="Rehearse a class from every data that it was fitted on, or from its newest fit alone: "
-        "newest is for a world that has changed for good.",
+        description="Rehearse a class from every data that it was fitted on, the newest of them and one for each "
+        "50 of the count (raise it for more), or from its newest fit alone: newest is for a world that has changed "
+        "for good.",
     )
     labels: Labels = Labels()
     filter: Filter = Filter()

@@ -24,6 +24,7 @@ Counts = Annotated[dict[ClassName, Count], AtMost(MAX_ENTRIES)]
 
 Names = Annotated[tuple[Name, ...], AtMost(MAX_ENTRIES)]
 Digests = Annotated[tuple[Digest, ...], AtMost(MAX_ENTRIES)]
+ClassDigests = Annotated[dict[ClassName, Digest], AtMost(MAX_ENTRIES)]
 
 
 class Frozen(BaseModel):

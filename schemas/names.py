@@ -1,5 +1,6 @@
 """Names and digests: which text may name a thing. They end in routing keys, files and URLs, so they are strict."""
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Annotated
 
@@ -26,6 +27,11 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=
 def job_of(token: str) -> str:
     """Return the id of the job that a publisher submits by this token."""
     return f"j-{sha256(token.encode()).hexdigest()[:12]}"
+
+
+def joint_digest(lines: Iterable[str]) -> str:
+    """Return the digest of several texts in that order, such as the digests of parts; none has a line break."""
+    return sha256("\n".join(lines).encode()).hexdigest()
 
 
 def run_of(job: str, attempt: int) -> str:

@@ -29,7 +29,6 @@ from schemas.model import GeneratorQuality, PartRef
 from store.base import Store
 from store.errors import NotFound
 from workers.datasets import pinned, read_parts
-from workers.planning import fitted_id
 from workers.resources import Refusal, Resources, report
 from workers.slices import Superseded, leave, repeated, take
 
@@ -44,7 +43,7 @@ def stage(resources: Resources) -> Stage[FittingRequested, Out]:
 
     async def handle(job: Job, message: FittingRequested) -> AsyncIterator[Out]:
         try:
-            yield GeneratorFitted(job=job.id, fitted=(await store.get(Fitted, fitted_id(job))).id)
+            yield GeneratorFitted(job=job.id, fitted=(await store.get(Fitted, job.own_fit)).id)
             return  # a repeat: the fit is kept, and its data may be gone
         except NotFound:
             pass
@@ -129,7 +128,7 @@ async def _keep(store: Store, job: Job, name: str, material: _Material, fit: Fit
 
     A worker that is killed in between leaves parts that the repeat does not name, unless it makes the same bytes.
     """
-    key, dataset = fitted_id(job), material.dataset
+    key, dataset = job.own_fit, material.dataset
     state = pack(fit.state)
     is_private = generators.load(name).is_private(job.spec.options)
     quality = None if is_private else await _quality(store, job, name, material, fit)
@@ -145,6 +144,7 @@ async def _keep(store: Store, job: Job, name: str, material: _Material, fit: Fit
         options=job.spec.options,
         seed=job.spec.seed,
         data_digests=dataset.digests,
+        class_digests=dataset.class_digests,
         digest=await store.put_part(state, f"fitted/{key}"),
         size_bytes=len(state),
         reference=None if is_private else await _reference(store, material.task, f"fitted/{key}"),

@@ -16,7 +16,6 @@ from schemas.flow import (
     SamplesGenerated,
 )
 from store.base import Store
-from workers.planning import fitted_id
 from workers.resources import Refusal, Resources
 
 In = GenerationRequested | PopulationScored
@@ -69,7 +68,7 @@ def _is_certain(job: Job, message: In, generator: Generator) -> bool:
     It has none of stored originals, nor of what the job's own fit drew: that is new to the model, which may know the
     class by other looks alone, and its labels are as certain as the new data's. A search needs the model to find any.
     """
-    is_own = message.order.fitted == fitted_id(job) and generator.evolve is None
+    is_own = message.order.fitted == job.own_fit and generator.evolve is None
     return generator.trusted or is_own
 
 

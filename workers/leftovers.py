@@ -13,7 +13,6 @@ from schemas.names import model_of, run_of
 from store.base import Store, change
 from store.errors import NotFound
 from store.jobs import clean_run
-from workers.planning import fitted_id
 from workers.releasing import publish_newest
 
 UPLOAD = timedelta(days=1)  # far longer than any takes, whatever the clocks of two machines say
@@ -42,9 +41,9 @@ def _cleared(job: Job, attempt: int) -> Job:
 async def _drop_unfinished_fit(store: Store, job: Job) -> None:
     """Remove a fitted state that no document came to name."""
     try:
-        await store.get(Fitted, fitted_id(job))
+        await store.get(Fitted, job.own_fit)
     except NotFound:
-        await store.drop_parts(f"fitted/{fitted_id(job)}")
+        await store.drop_parts(f"fitted/{job.own_fit}")
 
 
 async def _drop_unnamed_parameters(store: Store, run: str) -> None:

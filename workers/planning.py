@@ -90,8 +90,8 @@ async def _plan_fit(store: Store, job: Job, spec: FitSpec, is_fitted: bool) -> A
         yield report(job, "planning")
         return
     if spec.delete_originals:
-        await _delete_originals(store, await store.get(Fitted, fitted_id(job)))
-    yield report(await finish(store, job, "completed", result=fitted_id(job)), "planning")
+        await _delete_originals(store, await store.get(Fitted, job.own_fit))
+    yield report(await finish(store, job, "completed", result=job.own_fit), "planning")
 
 
 async def _delete_originals(store: Store, fitted: Fitted) -> None:
@@ -102,11 +102,6 @@ async def _delete_originals(store: Store, fitted: Fitted) -> None:
             return
         await store.delete(Dataset, dataset.id)  # first: no document is left without its samples
     await store.drop_parts(f"data/{fitted.data}")
-
-
-def fitted_id(job: Job) -> str:
-    """Return the id of what a job's fitting makes."""
-    return f"{job.spec.generator}-{job.id}-{job.attempt}"
 
 
 async def _plan(
@@ -144,10 +139,12 @@ async def _generate(
         yield first_slice(job)
         yield report(job, "planning")
         return
-    fits = await _fits(store, job, spec, earlier)
-    plan = Plan.of(spec, fits)
-    fitted = {name: tuple(fit.id for fit in own) for name, own in fits.items()}
+    run, fitted = job.run, job.fitted or await _choose(store, job, spec, earlier)
     job = await advance(store, job, "generating", fitted=fitted, base=job.base, data=job.data)
+    if (job.run, job.state) != (run, "generating"):
+        return
+    # Another delivery may have been first, and have chosen others: all ask for the shards of one plan.
+    plan = Plan.of(spec, await chosen_fits(store, job))
     arrived = await store.arrived(job.run)
     for shard in unarrived(plan.shards, resources.window, arrived):
         # The id is new with each request: one for what was lost is not taken for a repeat on the way.
@@ -163,19 +160,16 @@ async def _to_rehearse(store: Store, job: Job, spec: RehearsalSpec) -> tuple[str
     return (await store.get(ModelVersion, f"{spec.model}@{job.base}")).classes
 
 
-async def _fits(
+async def _choose(
     store: Store, job: Job, spec: RehearsalSpec, earlier: Sequence[str]
-) -> dict[str, tuple[Fitted, ...]]:
-    """Return the fits of each class to rehearse, oldest first: those asked for, then those of the job's own fit.
-
-    What was chosen before stays.
-    """
-    own = await store.get(Fitted, fitted_id(job)) if spec.fit_new else None
-    known = await (chosen_fits(store, job) if job.fitted else fits_by_class(store, spec, own))
+) -> dict[str, tuple[str, ...]]:
+    """Return the fits of each class to rehearse, oldest first: those asked for, then those of the job's own fit."""
+    own = await store.get(Fitted, job.own_fit) if spec.fit_new else None
     wanted = dict.fromkeys((*earlier, *(own.classes if own else ())))
+    known = await fits_by_class(store, spec, wanted, own)
     if missing := [name for name in wanted if name not in known]:
         raise Refusal(
             f"classes: no {spec.generator} generator of model {spec.model} was fitted for "
             f"{', '.join(missing)}; fit one with `rdg generator fit` while their data exists"
         )
-    return {name: known[name] for name in wanted}
+    return {name: tuple(fit.id for fit in known[name]) for name in wanted}

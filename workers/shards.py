@@ -95,10 +95,12 @@ class Plan:
 
     def fit_beside(self, target: str, fitted: str) -> str:
         """Return a class's fit of the same data as `fitted`, or else its newest; `fitted` of a class that has none."""
-        data = {share.fitted: share.data for share in self.shares}.get(fitted)
         own = [share for share in self.shares if share.target == target]
+        if not own or any(share.fitted == fitted for share in own):
+            return fitted
+        data = next((share.data for share in self.shares if share.fitted == fitted), None)
         of_data = [share for share in own if share.data == data]
-        return (of_data or own)[-1].fitted if own else fitted
+        return (of_data or own)[-1].fitted
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from schemas.documents import Dataset, Fitted, Model, ModelVersion
 from schemas.job import FitSpec, RehearsalSpec, Spec
 from store.base import MAX_PAGE, Store
 from store.errors import NotFound
-from store.fits import fits_by_class
+from store.fits import fits_by_class, most_fits
 
 
 async def check(store: Store, spec: Spec) -> None:
@@ -162,7 +162,8 @@ async def _check_fitted(
     own: Sequence[str],
 ) -> None:
     """Check that each class to rehearse was fitted, or is fitted by this job itself."""
-    fits = await fits_by_class(store, spec)
+    wanted = dict.fromkeys((*rehearsed, *own))
+    fits = await fits_by_class(store, spec, wanted)
     for name in rehearsed:
         if name not in fits and name not in own:
             problem = (
@@ -170,8 +171,8 @@ async def _check_fitted(
             )
             remedy = f"{listed(list(fits))}: `rdg generator fit` while its data exists"
             raise Invalid("classes", problem, remedy)
-    replaced = own if spec.fits == "newest" else ()
-    for name in dict.fromkeys((*rehearsed, *own)):
+    replaced = own if most_fits(spec) == 1 else ()
+    for name in wanted:
         if name not in replaced:
             _check_forms(fits.get(name, ()), dataset)
 

@@ -47,7 +47,7 @@ class Settings:
         width: Channels of the widest feature map are twice this, units of a dense layer eight times.
         batch: Samples of a step.
         lr: Learning rate of the sampler; the critic learns twice as fast.
-        look: Steps from one look at the quality to the next: at 100, under a hundredth of the work.
+        look: Steps from one look at the quality to the next; a look costs as much as one step to four.
         patience: Looks without a better one, one after the other, that end the training.
         storage: Type of the finished weights.
 

@@ -25,7 +25,7 @@ def learn(data: str, **changes: object) -> RehearsalSpec:
         "model": "digits",
         "new_data": data,
         "generator": "gmm",
-        "count": 60,
+        "count": 100,
         "probe": "day",
         "training": Training(epochs=15),
         **changes,
@@ -53,7 +53,7 @@ async def test_what_a_class_looked_like_before_is_rehearsed_and_known_afterwards
     assert job.fitted == dict.fromkeys(CLASSES, (BY_DAY, BY_NIGHT))
     kept = await system.store.get(RehearsalSet, job.run)
     assert kept.fitted == (BY_DAY, BY_NIGHT)
-    assert min(kept.counts.values()) >= 20
+    assert min(kept.counts.values()) >= 67
     version = await system.store.get(ModelVersion, str(job.result))
     assert version.scores.accuracy > 0.9
     assert version.provenance.fitted == (BY_DAY, BY_NIGHT)

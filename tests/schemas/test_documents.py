@@ -12,11 +12,13 @@ from schemas.documents import (
     DOCUMENTS,
     NEXT_STATES,
     TERMINAL,
+    Dataset,
     Document,
     Fitted,
     Job,
     JobState,
     RehearsalSet,
+    SamplePart,
 )
 from schemas.job import FitSpec, RehearsalSpec
 from schemas.limits import MAX_ENTRIES
@@ -210,3 +212,28 @@ def test_fits_of_the_same_parts_are_of_the_same_data_whatever_its_name() -> None
     assert first.fitted_on == fit(data_digests=parts, data="renamed").fitted_on
     assert first.fitted_on != fit(data_digests=parts[:1]).fitted_on
     assert (fit().fitted_on, fit(data="other").fitted_on) == ("old", "other")
+
+
+def test_a_fit_by_an_old_release_knows_of_no_class_apart() -> None:
+    old = fit(data_digests=("a" * 64,))
+    new = fit(data_digests=("a" * 64,), class_digests={"cat": "c" * 64})
+
+    assert old.class_data("cat") == old.fitted_on == new.fitted_on
+    assert new.class_data("cat") == "c" * 64
+
+
+def dataset(*parts: tuple[str, str]) -> Dataset:
+    """A data set of parts, each of a class and with its digest."""
+    train = [SamplePart(target=name, count=1, digest=key * 64, size_bytes=7) for name, key in parts]
+    classes = tuple(dict.fromkeys(name for name, _ in parts))
+    made = {"id": "pets", "source": "made", "shape": (4,), "dtype": "float32", "classes": classes}
+    return Dataset.model_validate({**made, "train": train})
+
+
+def test_what_a_class_was_trained_on_is_told_apart_from_what_is_beside_it() -> None:
+    cats = dataset(("cat", "a"), ("cat", "b")).class_digests
+
+    with_dogs = dataset(("dog", "c"), ("cat", "a"), ("cat", "b")).class_digests
+
+    assert with_dogs["cat"] == cats["cat"]
+    assert with_dogs["dog"] != cats["cat"] != dataset(("cat", "a")).class_digests["cat"]

@@ -45,7 +45,7 @@ async def fitted(resources: Resources, message: Message | None = None) -> list[M
 async def test_the_fit_is_stored_with_all_that_sampling_needs(
     store: Store, resources: Resources
 ) -> None:
-    await add_dataset(store)
+    dataset = await add_dataset(store)
     await add_job(store, fit(options={"components": 2}, seed=5))
 
     made = await fitted(resources)
@@ -53,6 +53,7 @@ async def test_the_fit_is_stored_with_all_that_sampling_needs(
     kept = await store.get(Fitted, only(GeneratorFitted, made).fitted)
     assert (kept.id, kept.classes, kept.seed) == ("gmm-j-1-1", KNOWN, 5)
     assert kept.options == {"components": 2}
+    assert (kept.data_digests, kept.class_digests) == (dataset.digests, dataset.class_digests)
     assert {"0/means", "1/means"} <= set(unpack(await store.get_part(kept.digest)))
     assert only(Progress, made).done == 100
 

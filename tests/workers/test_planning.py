@@ -1,13 +1,15 @@
 """From a job to the messages that do it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from math import prod
+from typing import Any
 
 import pytest
 
 from bus.errors import Busy
-from schemas.documents import Dataset, Document
+from schemas.documents import Dataset, Document, Fitted
 from schemas.flow import (
     MAX_SHARDS,
     FittingRequested,
@@ -147,18 +149,18 @@ async def two_looks(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("fits", "ants"),
-    [("every", {"gmm-day": 10, "gmm-night": 11}), ("newest", {"gmm-night": 21})],
+    [("every", {"gmm-day": 50, "gmm-night": 51}), ("newest", {"gmm-night": 101})],
 )
 async def test_a_class_is_rehearsed_from_every_data_that_it_was_fitted_on_unless_told(
     store: Store, resources: Resources, fits: str, ants: dict[str, int]
 ) -> None:
     await two_looks(store)
-    await add_job(store, rehearsal(count=21, fits=fits))
+    await add_job(store, rehearsal(count=101, fits=fits))
 
     made = await orders(resources)
 
     assert {each.fitted: each.count for each in made if each.target == "ant"} == ants
-    assert {each.fitted: each.count for each in made if each.target == "bee"} == {"gmm-day": 21}
+    assert {each.fitted: each.count for each in made if each.target == "bee"} == {"gmm-day": 101}
     assert (await job_now(store)).fitted == {"ant": tuple(ants), "bee": ("gmm-day",)}
 
 
@@ -170,7 +172,8 @@ async def test_what_the_job_itself_fits_comes_beside_what_a_class_looked_like_be
     store: Store, resources: Resources, fits: str, ants: tuple[str, ...]
 ) -> None:
     await two_looks(store)
-    await add_job(store, rehearsal(fit_new=True, classes=("bee",), fits=fits), state="fitting")
+    asked = rehearsal(fit_new=True, classes=("bee",), fits=fits, count=150)
+    await add_job(store, asked, state="fitting")
     behind = datetime.now(UTC) - timedelta(days=9)  # as its worker's clock is
     own = await add_fitted(store, "gmm-j-1-1", ("ant",), data="dusk", job="j-1", created=behind)
 
@@ -445,3 +448,47 @@ async def test_a_repeat_keeps_the_fits_that_were_chosen(store: Store, resources:
     await add_fitted(store, "gmm-newer")
 
     assert await orders(resources) == first
+
+
+def while_fits_are_read(store: Store, act: Callable[[], Awaitable[object]]) -> None:
+    """Let something happen once, just after the next look at what fits there are."""
+    find = store.find
+
+    async def found(kind: type[Document], **asked: Any) -> list[Document]:
+        page = await find(kind, **asked)
+        if kind is Fitted:
+            store.find = find  # type: ignore[method-assign]
+            await act()
+        return page
+
+    store.find = found  # type: ignore[assignment, method-assign]
+
+
+async def test_deliveries_that_choose_at_the_same_time_ask_for_the_shards_of_one_plan(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store, "gmm-day", data="day")
+    await add_job(store, rehearsal(count=100))
+    other: list[Order] = []
+
+    async def other_delivery() -> None:
+        await add_fitted(store, "gmm-night", data="night")
+        other.extend(await orders(resources))
+
+    while_fits_are_read(store, other_delivery)
+    assert await orders(resources) == other
+
+    assert [each.fitted for each in other] == ["gmm-day", "gmm-night"] * 2
+    assert (await job_now(store)).fitted == dict.fromkeys(KNOWN, ("gmm-day", "gmm-night"))
+
+
+async def test_nothing_is_asked_for_once_the_job_has_moved_on(
+    store: Store, resources: Resources
+) -> None:
+    await add_fitted(store)
+    job = await add_job(store, rehearsal())
+    moved = job.model_copy(update={"state": "training"})
+
+    while_fits_are_read(store, lambda: store.replace(moved))
+
+    assert await planned(resources) == []

@@ -107,11 +107,12 @@ async def test_no_fit_that_a_class_is_rehearsed_from_is_of_another_form(
     await requests.check(world, rehearsal(generator="gmm", fits="newest", **fields))
 
 
-async def test_a_class_that_the_job_fits_itself_needs_no_earlier_fit_of_that_form(
-    world: Store,
+@pytest.mark.parametrize("fields", [{"fits": "newest"}, {"count": 99}])
+async def test_a_class_that_the_job_alone_fits_needs_no_earlier_fit_of_that_form(
+    world: Store, fields: dict[str, object]
 ) -> None:
     await world.insert(fitted(id="gmm-j-made-2", shape=(8, 8), data="large", classes=("5",)))
-    asked = rehearsal(generator="gmm", classes=("5",), fits="newest")
+    asked = rehearsal(generator="gmm", classes=("5",), **fields)
 
     await requests.check(world, asked)
     with pytest.raises(Invalid, match="gmm-j-made-2"):
