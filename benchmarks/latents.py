@@ -34,7 +34,7 @@ BATCH = 64
 TASK = 2  # classes
 ARCHITECTURE = "dense128"
 TRAINING = {"epochs": 10, "patience": 10, "batch_size": 128, "lr": 0.001, "schedule": "cosine"}
-COUNT = 1000  # samples of a class that are rehearsed
+COUNT = 3000  # samples of a class that are rehearsed
 NAMES = (
     "naive",
     "gmm",
