@@ -1,6 +1,8 @@
 """The newest report reaches the fleet, however often the bus fails."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +14,7 @@ from bus.memory import MemoryTransport
 from bus.tasks import tasks
 from bus.transport import Envelope
 from edge_agent.reporting import Reporter
+from schemas.flow import DeviceReported
 from schemas.monitoring import Observed
 from tests.edge_agent.fleet import WITHIN_S, reports_on, until
 from tests.edge_agent.releases import release
@@ -48,13 +51,22 @@ class SlowTransport(MemoryTransport):
         await super().send(envelope)
 
 
+@asynccontextmanager
+async def sent_by(
+    reporter: Reporter, transport: MemoryTransport
+) -> AsyncIterator[asyncio.Queue[DeviceReported]]:
+    """What arrives from a reporter, which sends until the block ends."""
+    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
+        group.create_task(reporter.send(Bus(transport, "pump-7")))
+        yield reports
+
+
 async def test_report_is_sent_again_under_the_same_id() -> None:
     transport = FailingTransport(failures=2)
     reporter = Reporter("pump-7", "digits")
     reporter.report("running", release(3).manifest)
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         report = await reports.get()
 
     assert (report.device, report.model, report.version) == ("pump-7", "digits", 3)
@@ -66,8 +78,7 @@ async def test_newer_report_takes_the_place_of_an_unsent_one() -> None:
     reporter = Reporter("pump-7", "digits")
     reporter.report("running", release(1).manifest)
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         await until(lambda: len(transport.tried) == 1)
         reporter.report("refused", release(1).manifest, "digits@2: damaged")
         report = await reports.get()
@@ -82,8 +93,7 @@ async def test_report_made_before_the_bus_is_there_is_sent_once() -> None:
     reporter = Reporter("pump-7", "digits")
     reporter.report("running", None)
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         first = await reports.get()
         reporter.report("running", release(1).manifest)
         second = await reports.get()
@@ -97,8 +107,7 @@ async def test_report_made_while_another_is_on_its_way_is_sent_too() -> None:
     reporter = Reporter("pump-7", "digits")
     reporter.report("running", release(1).manifest)
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         await transport.began.wait()
         reporter.report("running", release(2).manifest)
         transport.may_end.set()
@@ -116,8 +125,7 @@ async def test_counts_are_sent_with_what_was_said_last() -> None:
     reporter = Reporter("pump-7", "digits")
     reporter.report("refused", release(3).manifest, "digits@4: damaged")
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         said = await reports.get()
         reporter.count(seen(5))
         counted = await reports.get()
@@ -133,8 +141,7 @@ async def test_counts_that_are_known_are_not_sent_again() -> None:
     reporter = Reporter("pump-7", "digits")
     reporter.report("running", release(3).manifest)
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         await reports.get()
         for answers in (0, 5, 5):
             reporter.count(seen(answers))
@@ -151,8 +158,7 @@ async def test_last_counts_of_a_version_do_not_give_way_to_the_next_version() ->
     reporter = Reporter("pump-7", "digits")
     reporter.report("running", release(1).manifest)
 
-    async with reports_on(transport) as reports, tasks() as group, asyncio.timeout(WITHIN_S):
-        group.create_task(reporter.send(Bus(transport, "pump-7")))
+    async with sent_by(reporter, transport) as reports:
         await until(lambda: len(transport.tried) == 1)
         reporter.count(seen(5))
         reporter.report("running", release(2).manifest)

@@ -131,14 +131,14 @@ def test_a_job_beyond_its_limits_is_refused(change: dict[str, object]) -> None:
         job(**change)
 
 
-def test_a_fit_from_before_figures_were_kept_is_read() -> None:
+def fit(**changes: object) -> Fitted:
     fields = {
         "id": "gmm-j-1-1",
         "model": "m",
         "job": "j-1",
         "generator": "gmm",
         "data": "old",
-        "shape": (3,),
+        "shape": (4,),
         "dtype": "float32",
         "classes": ("cat",),
         "options": {},
@@ -146,7 +146,11 @@ def test_a_fit_from_before_figures_were_kept_is_read() -> None:
         "digest": "0" * 64,
         "size_bytes": 7,
     }
-    earlier = Fitted.model_validate(fields)
+    return Fitted.model_validate(fields | changes)
+
+
+def test_a_fit_from_before_figures_were_kept_is_read() -> None:
+    earlier = fit()
     assert (earlier.reference, earlier.quality, earlier.kept_bytes) == (None, None, 7)
 
 
@@ -185,24 +189,6 @@ def test_a_job_has_each_of_its_fits_once() -> None:
     shared = job(fitted={"cat": ("f-1", "f-2"), "dog": ("f-2", "f-3"), "owl": ("f-1",)})
 
     assert shared.fits == ("f-1", "f-2", "f-3")
-
-
-def fit(**changes: object) -> Fitted:
-    fields = {
-        "id": "gmm-j-1-1",
-        "model": "m",
-        "job": "j-1",
-        "generator": "gmm",
-        "data": "old",
-        "shape": (4,),
-        "dtype": "float32",
-        "classes": ("cat",),
-        "options": {},
-        "seed": 0,
-        "digest": "0" * 64,
-        "size_bytes": 7,
-    }
-    return Fitted.model_validate(fields | changes)
 
 
 def test_fits_of_the_same_parts_are_of_the_same_data_whatever_its_name() -> None:
