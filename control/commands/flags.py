@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from typer import Argument, Option
 
 from control.arguments import parse_classes
+from learning.generators import BUILT_IN
 from schemas.job import FitSpec, Gates, Labels, RehearsalSpec, Training
 
 Fields = dict[str, Any]
@@ -37,9 +38,8 @@ Force = Annotated[bool, Option("--force", help="Do it without asking.")]
 OfModel = Annotated[str | None, Option("--model", help="Only of this model.")]
 
 Model = Annotated[str, Option("--model", help="Name of the model.")]
-GeneratorName = Annotated[
-    str | None, Option("--generator", help="Kind of generator: original, gmm, gan, ga or yours.")
-]
+GENERATORS = f"Kind of generator: {', '.join(BUILT_IN)} or yours."
+GeneratorName = Annotated[str | None, Option("--generator", help=GENERATORS)]
 GeneratorOptions = Annotated[
     list[str] | None,
     Option("--option", metavar="NAME=VALUE", help="The generator's own; may be repeated."),

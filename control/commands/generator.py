@@ -32,9 +32,7 @@ COLUMNS: Columns[Fitted] = {
 @verb(app, "fit", example="rdg generator fit --generator gmm --data zero-to-four --model digits")
 async def fit(
     session: Session,
-    generator: Annotated[
-        str, typer.Option(help="Kind of generator: original, gmm, gan, ga or yours.")
-    ],
+    generator: Annotated[str, typer.Option(help=flags.GENERATORS)],
     data: Annotated[str, typer.Option(help="Data set to fit it on.")],
     model: flags.Model,
     classes: Annotated[

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from control.commands import flags
-from control.commands.flags import Fields, JobArgument, classes_of, given
-from control.commands.rehearsal import Gated, Rehearsed, Reviewed, Trained
+from control.commands.flags import Fields, JobArgument, given
+from control.commands.rehearsal import Ended, Gated, Rehearsed, Reviewed, Trained
 from control.commands.submission import (
     PatienceFlags,
     check_result,
@@ -56,33 +56,18 @@ async def submit_(
     *,
     model: flags.Model,
     new_data: Annotated[str, typer.Option(help="Data set to learn.")],
-    new_classes: flags.NewClasses = None,
     rehearsed: Rehearsed,
     review: Reviewed,
     training: Trained,
     gates: Gated,
-    probe: flags.Probe = None,
     start: Annotated[Fields, Group(_start)],
-    no_release: flags.NoRelease = False,
-    seed: flags.Seed = None,
-    deadline_s: flags.Deadline = None,
+    outcome: Ended,
     token: flags.Token = "",
     patience: PatienceFlags,
 ) -> None:
     """Teach a model new data while it rehearses what it knows. Prints the job's id."""
-    fields = given(
-        model=model,
-        new_data=new_data,
-        new_classes=classes_of(new_classes),
-        review=review,
-        training=training,
-        gates=gates,
-        probe=probe,
-        release=not no_release,
-        seed=seed,
-        deadline_s=deadline_s,
-    )
-    spec = RehearsalSpec.model_validate({**fields, **rehearsed, **start})
+    fields = given(model=model, new_data=new_data, review=review, training=training, gates=gates)
+    spec = RehearsalSpec.model_validate({**fields, **rehearsed, **start, **outcome})
     await submit(session, spec, token, patience)
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from control.commands import flags
-from control.commands.flags import Fields, classes_of, given, help_of
-from control.commands.rehearsal import Gated, Rehearsed, Reviewed, Trained
+from control.commands.flags import Fields, given, help_of
+from control.commands.rehearsal import Ended, Gated, Rehearsed, Reviewed, Trained
 from control.output import Columns, described, print_all, print_one
 from control.session import Group, Session, noun, verb
 from control.verbs import monitors
@@ -73,31 +73,16 @@ async def set_(
     model: ModelArgument,
     *,
     new_data: Annotated[str, typer.Option(help="Data set to learn, as it is by then.")],
-    new_classes: flags.NewClasses = None,
     limits: Annotated[Fields, Group(_limits)],
     rehearsed: Rehearsed,
     review: Reviewed,
     training: Trained,
     gates: Gated,
-    probe: flags.Probe = None,
-    no_release: flags.NoRelease = False,
-    seed: flags.Seed = None,
-    deadline_s: flags.Deadline = None,
+    outcome: Ended,
 ) -> None:
     """Watch a model, and say which job to submit on an alarm; checked as if it were submitted now."""
-    fields = given(
-        model=model,
-        new_data=new_data,
-        new_classes=classes_of(new_classes),
-        review=review,
-        training=training,
-        gates=gates,
-        probe=probe,
-        release=not no_release,
-        seed=seed,
-        deadline_s=deadline_s,
-    )
-    spec = RehearsalSpec.model_validate({**fields, **rehearsed})
+    fields = given(model=model, new_data=new_data, review=review, training=training, gates=gates)
+    spec = RehearsalSpec.model_validate({**fields, **rehearsed, **outcome})
     policy = MonitorPolicy.model_validate({**limits, "spec": spec})
     async with session.store() as store:
         _print(await monitors.put(store, model, policy), session)

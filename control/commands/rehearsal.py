@@ -13,6 +13,7 @@ from schemas.job import Filter, RehearsalSpec, Review
 
 def _rehearsed(
     *,
+    new_classes: flags.NewClasses = None,
     generator: flags.GeneratorName = None,
     option: flags.GeneratorOptions = None,
     classes: Annotated[
@@ -39,6 +40,7 @@ def _rehearsed(
     min_correction: flags.MinCorrection = None,
 ) -> Fields:
     return given(
+        new_classes=classes_of(new_classes),
         generator=generator,
         options=parse_options(option or []),
         classes=classes_of(classes),
@@ -104,7 +106,18 @@ def _gates(
     return given(max_forgetting=max_forgetting, min_accuracy=min_accuracy)
 
 
+def _outcome(
+    *,
+    probe: flags.Probe = None,
+    no_release: flags.NoRelease = False,
+    seed: flags.Seed = None,
+    deadline_s: flags.Deadline = None,
+) -> Fields:
+    return given(probe=probe, release=not no_release, seed=seed, deadline_s=deadline_s)
+
+
 Rehearsed = Annotated[Fields, Group(_rehearsed)]
 Reviewed = Annotated[Fields, Group(_review)]
 Trained = Annotated[Fields, Group(_training)]
 Gated = Annotated[Fields, Group(_gates)]
+Ended = Annotated[Fields, Group(_outcome)]
