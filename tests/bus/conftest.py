@@ -1,7 +1,8 @@
-"""One of each transport, empty, under the same contract."""
+"""One of each transport, empty, under the same contract, and a stage at work on one."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import aiormq
 import pytest
@@ -10,6 +11,8 @@ from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
 from bus.rabbit import RabbitTransport
 from bus.transport import Transport
+from tests.bus.desk import PLANNING, Desk
+from tests.bus.inbox import Watched
 
 Open = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Transport]]
 
@@ -62,3 +65,21 @@ async def operator(amqp_url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
     connection = await aiormq.connect(amqp_url)
     yield await connection.channel()
     await connection.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a local bus may be served."""
+    return tmp_path / "home" / "bus.sock"
+
+
+@pytest.fixture
+def watched() -> Watched:
+    """A transport that notes how the messages of `desk`'s stage are settled."""
+    return Watched(PLANNING)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """A stage on a bus of its own."""
+    return Desk(MemoryTransport())

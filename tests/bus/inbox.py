@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from bus.errors import BusUnavailable, Busy
+from bus.local import LocalTransport, serve
 from bus.memory import MemoryTransport
 from bus.transport import (
     DeadLetter,
@@ -96,6 +98,17 @@ async def receiving(
 ) -> AsyncIterator[None]:
     async with transport.receive(ORDERS.name, inbox, prefetch, grace_s):
         yield
+
+
+@asynccontextmanager
+async def served(path: Path, topology: Topology = TOPOLOGY) -> AsyncIterator[LocalTransport]:
+    """A client of a new server, with the topology declared."""
+    async with (
+        serve(MemoryTransport(), path),
+        LocalTransport.connect(str(path)) as transport,
+    ):
+        await transport.declare(topology)
+        yield transport
 
 
 async def taken(entries: AsyncIterator[Envelope], count: int) -> list[bytes]:

@@ -14,18 +14,23 @@ from learning.bundle import pack
 from learning.generators.base import Task
 from learning.reference import Reference
 from schemas.documents import Dataset, Fitted, Job, Model, ModelVersion, RehearsalSet, SamplePart
-from schemas.flow import Order
+from schemas.flow import GenerationRequested, Order, RehearsalRequested, SamplesLabelled
 from schemas.job import FitSpec, RehearsalSpec, Spec
 from schemas.message import Message, derived_id
 from schemas.model import Likeness, PartRef, Provenance, Scores
 from schemas.names import model_of
 from store.base import Store
 from store.errors import NotFound
+from workers.collection import stage as collection
+from workers.planning import stage as planning
+from workers.resources import Resources
 
 ALL = ("ant", "bee", "cat")
 KNOWN = ALL[:2]
 SHAPE = (3,)
 ABSENT = "0" * 64  # a digest that no part has
+REQUEST = RehearsalRequested(job="j-1")
+SHARDS = ("ant", "ant", "bee")
 
 M = TypeVar("M", bound=Message)
 
@@ -207,6 +212,39 @@ def order(target: str = "ant", count: int = 5, **changes: Any) -> Order:
         "seed": 1,
     }
     return Order.model_validate({**fields, **changes})
+
+
+async def planned(resources: Resources, message: Message = REQUEST) -> list[Message]:
+    return await sent(planning(resources), message)
+
+
+async def orders(resources: Resources) -> list[Order]:
+    return [message.order for message in of(GenerationRequested, await planned(resources))]
+
+
+def shard(index: int, count: int | None = None) -> SamplesLabelled:
+    """The shard of that number: 3, 4 or 5 samples, with as many rejected as its number says."""
+    target = SHARDS[index]
+    count = index + 3 if count is None else count
+    return SamplesLabelled(
+        job="j-1",
+        order=order(target, shard=index, shards=len(SHARDS)),
+        samples=samples_of(target, count, seed=index),
+        probabilities=np.full((count, 2), 0.5, np.float32),
+        confidence=np.full(count, 0.5 + index / 10, np.float32),
+        rejected={"duplicate": index, "surplus": 0},
+    )
+
+
+def corrected_shard() -> SamplesLabelled:
+    """Shard 0 with two samples made as ants that are bees."""
+    samples = np.concatenate([samples_of("ant", 3), samples_of("bee", 2, seed=7)])
+    return shard(0, 5).model_copy(update={"samples": samples, "counts": {"ant": 3, "bee": 2}})
+
+
+async def arrive(resources: Resources, shards: Sequence[SamplesLabelled]) -> list[Message]:
+    stage = collection(resources)
+    return [said for each in shards for said in await sent(stage, each)]
 
 
 async def add_set(
