@@ -59,7 +59,7 @@ class Payload:
             key = derived_id(PARENT, "benchmark", self.kind.topic, index)
             fields: dict[str, Any] = {"id": key, "job": "job-1", "order": _order(index)}
             if self.count:
-                fields |= {"samples": self.samples, "trusted": True}
+                fields |= {"samples": self.samples, "certain": 1}
             yield self.kind(**fields)
 
     def body(self) -> bytes:

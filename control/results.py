@@ -11,6 +11,7 @@ from rich.table import Table
 
 from control.sheet import contact_sheet
 from learning.bundle import unpack
+from learning.scaling import some
 from schemas.documents import Fitted, Job, ModelVersion, RehearsalSet
 from schemas.job import RehearsalSpec
 from store.base import Store
@@ -117,7 +118,7 @@ async def draw_set(store: Store, job: Job, path: Path) -> Path | None:
     rows: dict[str, list[NDArray[Any]]] = {name: [] for name in kept.counts}
     for part in kept.parts:
         rows[part.target].append(unpack(await store.get_part(part.digest))["samples"])
-    drawn = [(name, np.concatenate(own)[:SHOWN]) for name, own in rows.items() if own]
+    drawn = [(name, some(np.concatenate(own), SHOWN)) for name, own in rows.items() if own]
     return contact_sheet(drawn, path)
 
 

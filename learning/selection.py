@@ -30,6 +30,7 @@ class Criteria:
         min_confidence: Least probability of the sample's class, in [0, 1].
         min_distance: Least distance to those kept before it, root mean square per value as in
             `learning.quality`; 0: any.
+        certain: Of so many samples, the first, the class is certain, whatever the model says.
 
     Raises:
         ValueError: Names the field that is out of its range.
@@ -39,6 +40,7 @@ class Criteria:
     wanted: int
     min_confidence: float = 0.0
     min_distance: float = 0.0
+    certain: int = 0
 
     def __post_init__(self) -> None:
         if self.wanted < 0:
@@ -118,9 +120,10 @@ def _objections(
     yield "not finite", ~finite
     yield "duplicate", _repeats(samples)
     if labels is not None:
-        confidence = probabilities[np.arange(len(labels)), labels]
-        yield "other class", probabilities.argmax(axis=1) != labels
-        yield "low confidence", confidence < criteria.min_confidence
+        places = np.arange(len(labels))
+        asked = places >= criteria.certain
+        yield "other class", asked & (probabilities.argmax(axis=1) != labels)
+        yield "low confidence", asked & (probabilities[places, labels] < criteria.min_confidence)
 
 
 def _repeats(samples: Samples) -> NDArray[np.bool_]:

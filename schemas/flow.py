@@ -22,7 +22,8 @@ class Order(Frozen):
     """One shard of a job: so many samples of one class from one fitted generator.
 
     `seed` follows from the job's seed, the class, the place of its fit and the shard, so the samples do not depend on
-    who makes them.
+    who makes them. `common_seed` is that of all shards of the class from this fit, of which those before this one ask for
+    `start` samples: so that shards share what a fit has kept. An order of an earlier release has neither.
     When the shard arrives, shard + `window` is asked for; of an order without one, all were asked for at once.
     """
 
@@ -35,6 +36,8 @@ class Order(Frozen):
     count: int = Field(ge=1, le=100_000)
     seed: int = Field(ge=0, lt=2**64)
     options: Options = Field(default_factory=dict)
+    start: int = Field(0, ge=0, lt=2**49)
+    common_seed: int | None = Field(None, ge=0, lt=2**64)
 
 
 class RehearsalRequested(JobMessage):
@@ -93,12 +96,12 @@ class PopulationScored(JobMessage):
 
 
 class SamplesGenerated(JobMessage):
-    """A shard's samples. `trusted`: their class is certain, and no model need confirm it."""
+    """A shard's samples. Of so many of them, the first, the class is `certain`: no model need confirm it."""
 
     topic: ClassVar[str] = "samples.generated.v1"
     order: Order
     samples: Samples
-    trusted: bool
+    certain: Count = 0
 
 
 class SamplesPredicted(JobMessage):
@@ -107,7 +110,7 @@ class SamplesPredicted(JobMessage):
     topic: ClassVar[str] = "samples.predicted.v1"
     order: Order
     samples: Samples
-    trusted: bool
+    certain: Count = 0
     classes: Classes
     probabilities: Probabilities
 

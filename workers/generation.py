@@ -41,7 +41,7 @@ def stage(resources: Resources) -> Stage[In, Out]:
                 job=job.id,
                 order=message.order,
                 samples=made.samples,
-                trusted=_is_certain(job, message, generator),
+                certain=_certain(job, message, generator, made),
             )
 
     return Stage(
@@ -59,17 +59,19 @@ async def _order(store: Store, message: In) -> Order:
     fitted = await store.get(Fitted, asked.fitted)
     state = unpack(await store.get_part(fitted.digest))
     label = fitted.classes.index(asked.target)
-    return Order(state, label, asked.count, asked.seed, asked.options)
+    return Order(
+        state, label, asked.count, asked.seed, asked.options, asked.start, asked.common_seed
+    )
 
 
-def _is_certain(job: Job, message: In, generator: Generator) -> bool:
-    """Return whether the deployed model has no say about the samples' class.
+def _certain(job: Job, message: In, generator: Generator, made: Batch) -> int:
+    """Return of how many samples, the first, the deployed model has no say about the class.
 
     It has none of stored originals, nor of what the job's own fit drew: that is new to the model, which may know the
     class by other looks alone, and its labels are as certain as the new data's. A search needs the model to find any.
     """
     is_own = message.order.fitted == job.own_fit and generator.evolve is None
-    return generator.trusted or is_own
+    return len(made.samples) if is_own else made.certain
 
 
 def _step(generator: Generator, order: Order, message: In) -> Batch | Population:

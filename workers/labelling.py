@@ -37,21 +37,22 @@ def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
     whose class is certain (workers/generation.py).
     """
     order, asked = message.order, job.rehearsal.filter
-    is_asked = order.target in message.classes and not message.trusted
+    is_asked = order.target in message.classes and message.certain < len(message.samples)
     target = message.classes.index(order.target) if is_asked else None
     labels = None if target is None else _labels(job, message, target)
     selection = select(
         message.samples,
         message.probabilities,
         labels,
-        Criteria(order.count, asked.min_confidence, asked.min_distance),
+        Criteria(order.count, asked.min_confidence, asked.min_distance, message.certain),
     )
     kept = selection.kept
     if target is None or labels is None:
         confidence, counts = np.ones(len(kept), np.float32), {order.target: len(kept)}
     else:
         kept = _by_class(kept, labels, target)
-        confidence = message.probabilities[kept, labels[kept]]
+        answers = message.probabilities[kept, labels[kept]]
+        confidence = np.where(kept < message.certain, np.float32(1), answers)
         counts = _counts(labels[kept], message.classes, target)
     return SamplesLabelled(
         job=job.id,
@@ -70,10 +71,12 @@ def _labels(job: Job, message: SamplesPredicted, target: int) -> NDArray[np.int6
     It is corrected only to a class that the job rehearses: of any other the few that come about would be all.
     """
     asked = job.rehearsal.labels
-    if asked.kind != "corrected":
-        return np.full(len(message.samples), target, np.int64)
-    rehearsed = [label for label, name in enumerate(message.classes) if name in job.fitted]
-    return correct(message.probabilities, target, rehearsed, asked.min_correction)
+    labels = np.full(len(message.samples), target, np.int64)
+    if asked.kind == "corrected":
+        rehearsed = [label for label, name in enumerate(message.classes) if name in job.fitted]
+        unsure = message.probabilities[message.certain :]
+        labels[message.certain :] = correct(unsure, target, rehearsed, asked.min_correction)
+    return labels
 
 
 def _by_class(kept: NDArray[np.int64], labels: NDArray[np.int64], target: int) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ def stage(resources: Resources) -> Stage[In, Out]:
                 job=job.id,
                 order=message.order,
                 samples=message.samples,
-                trusted=message.trusted,
+                certain=message.certain,
                 classes=classes,
                 probabilities=probabilities,
             )

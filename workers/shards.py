@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, prod
-from typing import Self
+from typing import Literal, Self
 
 from schemas.documents import Fitted, Job
 from schemas.flow import MAX_SHARDS, Order
@@ -91,6 +91,8 @@ class Plan:
             count=min(share.size, share.count - index * share.size),
             seed=_seed(self.spec.seed, share, index),
             options=self.spec.options,
+            start=index * share.size,
+            common_seed=_seed(self.spec.seed, share, "all"),
         )
 
     def fit_beside(self, target: str, fitted: str) -> str:
@@ -149,8 +151,8 @@ def _shared(count: int, fits: int) -> list[int]:
     return [least] * (fits - over) + [least + 1] * over
 
 
-def _seed(seed: int, share: Share, index: int) -> int:
-    """Return a shard's seed; of a class's only fit it is what it was when a class had but one."""
+def _seed(seed: int, share: Share, index: int | Literal["all"]) -> int:
+    """Return a shard's seed, or that of all; of a class's only fit it is what it was when a class had but one."""
     text = f"{seed}/{share.target}/{index}"
     if share.place:
         text += f",{share.place}"  # no class has a comma in its name

@@ -30,7 +30,7 @@ class Shard(BaseModel):
     job: str
     order: Ordered
     samples: list[list[list[float]]] | None = None
-    trusted: bool = True
+    certain: int = 1
 
 
 def produce(run: Run) -> None:

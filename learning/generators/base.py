@@ -84,8 +84,10 @@ class Order:
     Attributes:
         state: A finished fit.
         count: Samples asked for, 1 or more.
-        seed: 0 or more; orders that differ only in their seed give different samples.
+        seed: 0 or more; of what is drawn, orders that differ only in their seed give different samples.
         options: Those of the fit; a generator reads what concerns sampling.
+        start: How many samples the orders before this one ask for, where several share what is kept.
+        common_seed: Of all of those orders; None: the order is one by itself.
 
     """
 
@@ -94,6 +96,8 @@ class Order:
     count: int
     seed: int
     options: Options
+    start: int = 0
+    common_seed: int | None = None
 
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return what the state holds of the class ordered, by name without the label.
@@ -119,11 +123,13 @@ class Batch:
     """Finished samples.
 
     Attributes:
-        samples: (n, *shape) in the dtype of the task; n may exceed or fall short of the order's.
+        samples: (n, *shape) in the dtype of the task; n may exceed or fall short of the order's, and may be 0.
+        certain: So many of them, the first, are real: no model need confirm their class.
 
     """
 
     samples: NDArray[Any]
+    certain: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Generator:
     """One way to make rehearsal data.
 
     Attributes:
-        trusted: Its labels are right by construction, so that no model need confirm them.
+        trusted: All that it serves is real, so that nothing gives it away.
         fit: (task, options, seed, checkpoint, should_pause). A checkpoint must come from the same
             task, options and seed. Where `should_pause` says so, between two units of work, the
             fit so far is returned; every call gets at least one unit further. However often it was

@@ -96,16 +96,16 @@ def _originals(task: Task, settings: Settings, mixtures: Arrays, seed: int) -> A
 
 
 def sample(order: Order) -> Batch:
-    """Return as many samples as ordered, in random order: originals by their share, the rest drawn."""
-    wanted = round(read(Settings, order.options).share * order.count)
-    kept = original.sample(_for(original, order, max(1, wanted))).samples[:wanted]
+    """Return as many samples as ordered: originals by their share, while there are any, the rest drawn."""
+    share = read(Settings, order.options).share
+    start, end = round(share * order.start), round(share * (order.start + order.count))
+    kept = original.sample(_for(original, order, start, end - start)).samples
     rest = order.count - len(kept)
-    drawn = gmm.sample(_for(gmm, order, max(1, rest))).samples[:rest]
-    both: NDArray[Any] = np.concatenate([kept, drawn])
-    return Batch(both[np.random.default_rng([order.seed, order.label, 1]).permutation(len(both))])
+    drawn = gmm.sample(_for(gmm, order, 0, max(1, rest))).samples[:rest]
+    return Batch(np.concatenate([kept, drawn]), certain=len(kept))
 
 
-def _for(part: ModuleType, order: Order, count: int) -> Order:
+def _for(part: ModuleType, order: Order, start: int, count: int) -> Order:
     """Return the order that a part gets: its own state, under its own names, and options."""
     name = f"/{part.generator.name}/"
     state = {
@@ -114,7 +114,7 @@ def _for(part: ModuleType, order: Order, count: int) -> Order:
         if "/" not in key or name in key
     }
     options = _of(part, read(Settings, order.options))
-    return replace(order, state=state, count=count, options=options)
+    return replace(order, state=state, start=start, count=count, options=options)
 
 
 def _of(part: ModuleType, settings: Settings) -> dict[str, Any]:

@@ -112,17 +112,19 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
 
 
 def sample(order: Order) -> Batch:
-    """Return distinct samples in random order: all that are kept if more are asked for.
+    """Return distinct samples in random order: all that are left if more are asked for, which may be none.
 
-    Two orders with different seeds may share samples.
+    Orders with a common seed share none, if each starts where the one before ends; others may.
 
     Raises:
         ValueError: Compressed samples are damaged.
 
     """
     kept = _loaded(order)
-    chosen = np.random.default_rng([order.seed, order.label]).permutation(len(kept))
-    return Batch(kept[chosen[: order.count]])
+    seed = order.seed if order.common_seed is None else order.common_seed
+    shuffled = np.random.default_rng([seed, order.label]).permutation(len(kept))
+    served = kept[shuffled[order.start : order.start + order.count]]
+    return Batch(served, certain=len(served))
 
 
 def _loaded(order: Order) -> NDArray[Any]:

@@ -94,7 +94,7 @@ async def sent(bus: Bus, message: Message, queue: Queue = REVIEWS) -> Envelope:
 
 async def test_broker_sees_no_sample(bus: Bus) -> None:
     samples = np.random.default_rng(1).integers(0, 256, (4, 8, 8), dtype=np.uint8)
-    message = SamplesGenerated(job="job-1", order=ORDER, samples=samples, trusted=True)
+    message = SamplesGenerated(job="job-1", order=ORDER, samples=samples, certain=5)
     in_the_clear = await sent(replace(bus, seal=OPEN), message, SAMPLES)
 
     envelope = await sent(bus, message, SAMPLES)

@@ -76,6 +76,22 @@ async def test_another_seed_gives_other_samples(system: System) -> None:
     assert {part.digest for part in first.parts}.isdisjoint(part.digest for part in second.parts)
 
 
+@pytest.mark.parametrize("generator", ["original", "mix"])
+async def test_each_stored_original_is_rehearsed_once_however_many_are_asked_for(
+    system: System, generator: str
+) -> None:
+    options = {"budget_kb": 8, "compress": False}  # 128 originals of 64 bytes, or half of that
+    fit = FitSpec(model="digits", generator=generator, data="old", options=options)
+    await system.run("j-kept", fit)
+    asked = {"generator": generator, "options": options, "count": 1200, "fit_new": False}
+
+    job = await system.run("j-all", rehearsal(**asked))
+
+    kept = await system.store.get(RehearsalSet, job.run)
+    assert not any(kept.duplicates.values())
+    assert all(count > 128 if generator == "mix" else count == 128 for count in kept.counts.values())
+
+
 async def test_a_request_delivered_twice_changes_nothing(system: System) -> None:
     job = await system.start("j-twice", rehearsal())
     again = RehearsalRequested(id=derived_id(job.run, "again"), job=job.id)

@@ -63,7 +63,7 @@ async def test_stored_originals_are_of_the_class_asked_for_and_trusted(
 ) -> None:
     made = only(SamplesGenerated, await generated(resources, from_stored(target="bee")))
 
-    assert made.trusted
+    assert made.certain == 5
     assert made.samples.shape == (5, 3)
     assert (made.samples.argmax(axis=1) == KNOWN.index("bee")).all()
 
@@ -79,7 +79,7 @@ async def test_the_model_has_no_say_about_samples_of_the_jobs_own_fit(
 
     made = only(SamplesGenerated, await generated(resources, order(fitted=fitted)))
 
-    assert made.trusted is is_certain
+    assert made.certain == (len(made.samples) if is_certain else 0)
 
 
 async def test_what_a_search_finds_is_never_certain(store: Store, resources: Resources) -> None:
@@ -96,7 +96,7 @@ async def test_what_a_search_finds_is_never_certain(store: Store, resources: Res
     scored = PopulationScored(
         job="j-2", order=asked, samples=proposed.samples, generation=1, fitness=fitness
     )
-    assert not only(SamplesGenerated, await sent(stage(resources), scored)).trusted
+    assert only(SamplesGenerated, await sent(stage(resources), scored)).certain == 0
 
 
 async def test_the_same_order_gives_the_same_bytes_and_another_seed_others(
@@ -128,7 +128,7 @@ async def test_a_search_asks_the_model_until_it_is_done(resources: Resources) ->
 
     made = only(SamplesGenerated, said)
     assert len(made.samples) == 2
-    assert not made.trusted
+    assert made.certain == 0
 
 
 @pytest.mark.parametrize(

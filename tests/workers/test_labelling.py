@@ -19,14 +19,14 @@ async def labelled(
     samples: NDArray[np.float32] | None = None,
     count: int = 10,
     classes: tuple[str, ...] = KNOWN,
-    trusted: bool = False,
+    certain: int = 0,
 ) -> SamplesLabelled:
     """What becomes of a shard of ants that the model sees like this."""
     message = SamplesPredicted(
         job="j-1",
         order=order("ant", count),
         samples=samples_of("ant", len(probabilities)) if samples is None else samples,
-        trusted=trusted,
+        certain=certain,
         classes=classes,
         probabilities=np.array(probabilities, np.float32).reshape(len(probabilities), len(classes)),
     )
@@ -89,7 +89,7 @@ async def test_certain_samples_are_neither_confirmed_nor_corrected_but_filtered(
     await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)))
     samples = np.array([[1, 0, 0], [3, 0, 0], [3, 0.1, 0], [3, 0, 0], [5, 0, 0]], np.float32)
 
-    said = await labelled(resources, [SURE_OF_BEE] * 5, samples, count=2, trusted=True)
+    said = await labelled(resources, [SURE_OF_BEE] * 5, samples, count=2, certain=5)
 
     assert said.counts == {"ant": 2}
     np.testing.assert_array_equal(said.samples, samples[:2])
@@ -112,10 +112,24 @@ async def test_the_model_is_not_asked_about_stored_originals(
 ) -> None:
     await add_job(store, rehearsal(filter={"min_confidence": 1.0}))
 
-    said = await labelled(resources, [[0.1, 0.9], [0.2, 0.8]], trusted=True)
+    said = await labelled(resources, [[0.1, 0.9], [0.2, 0.8]], certain=2)
 
     assert len(said.samples) == 2
     assert said.confidence.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("labels", ["hard", "corrected"])
+async def test_the_model_is_asked_about_those_alone_that_are_not_certain(
+    store: Store, resources: Resources, labels: str
+) -> None:
+    spec = rehearsal(filter={"min_confidence": 0.9}, labels={"kind": labels})
+    await add_job(store, spec, fitted={"ant": ("gmm-earlier",)})
+
+    said = await labelled(resources, [SURE_OF_BEE, SURE_OF_BEE, SURE_OF_ANT], certain=1)
+
+    assert said.counts == {"ant": 2}
+    np.testing.assert_allclose(said.confidence, [1, 0.95], rtol=1e-6)
+    assert said.rejected["other class"] == 1
 
 
 async def test_a_shard_of_which_nothing_is_left_is_still_a_shard(
@@ -184,7 +198,7 @@ async def test_stored_originals_are_not_corrected(store: Store, resources: Resou
     spec = rehearsal(labels={"kind": "corrected"})
     await add_job(store, spec, fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)))
 
-    said = await labelled(resources, [SURE_OF_BEE], trusted=True)
+    said = await labelled(resources, [SURE_OF_BEE], certain=1)
 
     assert said.counts == {"ant": 1}
 

@@ -23,7 +23,7 @@ from workers.resources import Resources
 
 def shard(target: str) -> SamplesGenerated:
     return SamplesGenerated(
-        job="j-1", order=order(target), samples=samples_of(target, 4), trusted=True
+        job="j-1", order=order(target), samples=samples_of(target, 4), certain=3
     )
 
 
@@ -41,7 +41,7 @@ async def test_a_shard_gets_the_probabilities_of_the_job_base(
 
     said = only(SamplesPredicted, await sent(stage(resources), shard("bee")))
 
-    assert (said.classes, said.trusted) == (KNOWN, True)
+    assert (said.classes, said.certain) == (KNOWN, 3)
     assert (said.probabilities.argmax(axis=1) == KNOWN.index("bee")).all()
     expected = predict("dense3", weights_of(2), shard("bee").samples)
     np.testing.assert_array_equal(said.probabilities, expected)

@@ -39,6 +39,16 @@ async def test_every_order_follows_from_its_number_alone(store: Store) -> None:
     assert made.order(4, 4) == orders[4]
 
 
+async def test_orders_of_one_fit_of_a_class_begin_where_those_before_them_end(
+    store: Store,
+) -> None:
+    orders = all_orders(await plan(store))
+
+    assert [each.start for each in orders] == [0, 500, 1000] * 2
+    assert len({each.common_seed for each in orders[:3]}) == 1
+    assert len({each.common_seed for each in orders}) == 2
+
+
 async def test_a_class_of_one_fit_is_made_from_the_same_seeds_as_ever(store: Store) -> None:
     orders = all_orders(await plan(store))
 

@@ -25,7 +25,7 @@ def samples() -> SamplesGenerated:
         shard=0, shards=1, target="0", count=50, seed=1, generator="gmm", fitted="gmm-j-1"
     )
     return SamplesGenerated(
-        job="j-1", order=order, samples=np.zeros((50, 8, 8), np.uint8), trusted=True
+        job="j-1", order=order, samples=np.zeros((50, 8, 8), np.uint8), certain=50
     )
 
 

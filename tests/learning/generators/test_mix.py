@@ -55,9 +55,23 @@ def test_the_mixture_gives_what_the_originals_cannot(state: Arrays) -> None:
     assert originals == state["1/original/count"][0] < 1800
 
 
-def test_originals_and_drawn_samples_come_in_random_order(state: Arrays) -> None:
-    real = are_real(served(state, 40), digits(2))
-    assert 0 < real[:20].sum() < 20
+def test_the_originals_come_first_and_are_certain(state: Arrays) -> None:
+    batch = sample(Order(state, 1, 40, 0, {"budget_kb": 4}))
+    real = are_real(batch.samples, digits(2))
+    assert batch.certain == 20
+    assert real[:20].all()
+    assert not real[20:].any()
+
+
+def test_orders_of_one_class_share_its_originals(state: Arrays) -> None:
+    served = [
+        sample(Order(state, 1, 30, start, {"budget_kb": 4}, start, common_seed=1))
+        for start in range(0, 2000, 30)
+    ]
+    originals = np.concatenate([batch.samples[: batch.certain] for batch in served])
+    assert len(originals) == state["1/original/count"][0]
+    assert len(np.unique(originals, axis=0)) == len(originals)
+    assert all(len(batch.samples) == 30 for batch in served)
 
 
 def test_options_of_the_mixture_reach_it() -> None:

@@ -26,6 +26,18 @@ def test_an_order_for_more_than_was_kept_gets_all_of_it() -> None:
     assert len(served) == len(task.of_class(2))
 
 
+def test_orders_with_a_common_seed_share_what_is_kept_until_nothing_is_left() -> None:
+    task = grey()
+    state = fitted(generator, task, {})
+    served = [
+        sample(Order(state, 2, 7, start, {}, start, common_seed=1)) for start in range(0, 210, 7)
+    ]
+    together = np.concatenate([batch.samples for batch in served])
+    assert len(together) == len(np.unique(together, axis=0)) == len(task.of_class(2))
+    assert len(served[-1].samples) == 0
+    assert all(batch.certain == len(batch.samples) for batch in served)
+
+
 def test_the_budget_is_kept_for_each_class() -> None:
     state = fitted(generator, grey(), {"budget": 7})
     assert {name: len(array) for name, array in state.items()} == {"2/samples": 7, "5/samples": 7}
