@@ -22,8 +22,8 @@ class Order(Frozen):
     """One shard of a job: so many samples of one class from one fitted generator.
 
     `seed` follows from the job's seed, the class, the place of its fit and the shard, so the samples do not depend on
-    who makes them. `common_seed` is that of all shards of the class from this fit, of which those before this one ask for
-    `start` samples: so that shards share what a fit has kept. An order of an earlier release has neither.
+    who makes them. `common_seed` is that of all shards of the class from this fit, and those before this one ask for
+    `start` samples: so shards share what a fit has kept. An order of an earlier release has neither.
     When the shard arrives, shard + `window` is asked for; of an order without one, all were asked for at once.
     """
 

@@ -6,6 +6,7 @@ import typer
 
 from control.arguments import parse_options
 from control.commands import flags
+from control.commands.figures import figures_of
 from control.commands.flags import classes_of, given
 from control.commands.submission import PatienceFlags, submit
 from control.output import Columns, described, note, print_all, print_one
@@ -92,14 +93,4 @@ def _figures(fitted: Fitted) -> dict[str, object]:
     """Return the figures of the fit, each with that of real samples."""
     figures: dict[str, object] = {"options": fitted.options, "seed": fitted.seed}
     figures["reference bytes"] = fitted.reference and fitted.reference.size_bytes
-    if quality := fitted.quality:
-        figures |= {
-            "accuracy": _beside(quality.accuracy, quality.accuracy_real),
-            "nearest real sample": _beside(quality.distance, quality.distance_real),
-            "copies": _beside(quality.copies, quality.copies_real),
-        }
-    return figures
-
-
-def _beside(generated: float | None, real: float | None) -> str:
-    return "" if generated is None or real is None else f"{generated:.3g} (real: {real:.3g})"
+    return figures | figures_of(fitted)

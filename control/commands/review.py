@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from control.commands import flags
+from control.commands.figures import figures_of
 from control.commands.flags import JobArgument
 from control.output import Columns, note, print_all, print_one
 from control.session import Session, noun, verb
 from control.verbs import reviews
 from control.verbs.reviews import Waiting
-from schemas.documents import RehearsalSet
+from schemas.documents import Fitted, RehearsalSet
 
 app = noun("Rehearsal sets that wait for a person's decision.")
 
@@ -43,11 +44,15 @@ async def list_(session: Session, limit: flags.Limit = 100, before: flags.Before
 
 @verb(app, "show", example="rdg review show j-1a2b3c4d5e6f")
 async def show(session: Session, job: JobArgument) -> None:
-    """Show the figures of a job's rehearsal set, class by class. What they mean: docs/learning.md."""
+    """Show the figures of a job's rehearsal set, class by class, and of the fits that it is from.
+
+    What they mean: docs/learning.md.
+    """
     async with session.store() as store:
-        kept = await reviews.show(store, job)
+        kept, fits = await reviews.show(store, job), await reviews.fits(store, job)
     lines: dict[str, object] = {"generator": kept.generator, "status": kept.status}
     lines |= {name: _figures(kept, name) for name in kept.counts}
+    lines |= {f"fit {fit.id}": _fit_figures(fit) for fit in fits}
     print_one(kept, lines, session.format)
 
 
@@ -84,6 +89,14 @@ def _figures(kept: RehearsalSet, name: str) -> str:
         figures |= {"fidelity": like.fidelity, "coverage": like.coverage, "drift": like.drift}
     known = [f"{figure} {value:.3g}" for figure, value in figures.items() if value is not None]
     return ", ".join([f"{kept.counts[name]} samples", *known])
+
+
+def _fit_figures(fit: Fitted) -> str:
+    """Return what a fit measured before its data may have gone, of samples that no filter had seen."""
+    found = figures_of(fit)
+    return (
+        ", ".join(f"{name} {figure}" for name, figure in found.items() if figure) or "not measured"
+    )
 
 
 async def _decide(

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from bus.bus import Bus
 from control.verbs.errors import Refused
 from control.verbs.pages import page as page_of
-from schemas.documents import Job, RehearsalSet
+from schemas.documents import Fitted, Job, RehearsalSet
 from schemas.flow import ReviewDecided
 from schemas.job import RehearsalSpec
 from schemas.message import derived_id
@@ -36,6 +36,11 @@ async def page(store: Store, limit: int = 100, before: str | None = None) -> lis
 async def show(store: Store, key: str) -> RehearsalSet:
     """Return the rehearsal set of a job's newest attempt, whatever was decided on it."""
     return await store.get(RehearsalSet, (await store.get(Job, key)).run)
+
+
+async def fits(store: Store, key: str) -> list[Fitted]:
+    """Return the fits that made a job's rehearsal set, in the order of its classes, each once."""
+    return [await store.get(Fitted, fit) for fit in (await store.get(Job, key)).fits]
 
 
 async def decide(

@@ -6,7 +6,7 @@ import pytest
 
 from store.base import Store
 from tests.control.home import Home
-from tests.control.world import JOB, job, rehearsal_set
+from tests.control.world import JOB, fitted, job, rehearsal_set
 
 
 @pytest.fixture
@@ -42,6 +42,20 @@ def test_corrected_and_repeated_samples_are_shown(full_home: Home) -> None:
     assert "duplicates 0.5" in first
     assert "corrected" not in first
     assert second.rstrip().endswith("duplicates 0, corrected 2")
+
+
+def test_what_its_fits_measured_while_they_had_their_data_is_shown(full_home: Home) -> None:
+    async def insert(store: Store) -> None:
+        used = {"0": ("gmm-j-made-1",), "1": ("gmm-j-made-1", "gmm-private")}
+        await store.insert(job("reviewing").model_copy(update={"fitted": used}))
+        await store.insert(rehearsal_set())
+        await store.insert(fitted(id="gmm-private", quality=None))
+
+    full_home.with_store(insert)
+    measured, private = full_home.rdg(f"review show {JOB}").out.splitlines()[-2:]
+
+    assert "accuracy 0.93 (real: 0.95), nearest real sample 0.4 (real: 0.5)" in measured
+    assert private.rstrip().endswith("not measured")
 
 
 def test_a_script_gets_the_set_as_it_is_kept(waiting: Home) -> None:
