@@ -47,7 +47,7 @@ fuzz: $(TEST) ## Give the readers of outside bytes ten million odd inputs (make 
 chaos: $(TEST) ## Run 300 jobs under 1,000 faults (45 minutes; make chaos SEED=7 JOBS=30 FAULTS=100: less)
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FAULTS),--faults $(FAULTS))
 
-bench: $(TEST) ## Measure what the README claims (an hour; docs/benchmarks.md says how to run less)
+bench: $(TEST) ## Measure the bus, the design and learning's main table (an hour; docs/benchmarks.md names the rest)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,test,bench]'
 	for each in bus sealing paper_design scale rehearsal; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 

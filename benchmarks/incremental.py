@@ -129,7 +129,7 @@ def _rehearsal(arm: Arm, earlier: list[str]) -> dict[str, object]:
         "options": arm.options,
         "count": arm.count,
         "fits": arm.fits,
-        "filter": {"min_confidence": arm.min_confidence},
+        "filter": {"min_confidence": arm.min_confidence, "min_distance": arm.min_distance},
         "labels": {"kind": arm.labels},
     }
 

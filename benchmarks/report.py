@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +11,7 @@ from pathlib import Path
 
 def heading(seed: int, distributions: Iterable[str], **settings: object) -> None:
     """Print the command, the machine, the versions and the settings."""
-    arguments = " ".join(sys.argv[1:])
+    arguments = shlex.join(sys.argv[1:])
     module = Path(sys.argv[0]).stem
     print(f"$ python -m benchmarks.{module} {arguments}".rstrip())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
