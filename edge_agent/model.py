@@ -14,10 +14,14 @@ from schemas.model import Manifest
 
 @dataclass(frozen=True)
 class Answer:
-    """For each sample its class's name and the probability of that class, (n,), and the version that says so."""
+    """For each sample its class's name, the probability of that class, (n,), and the latents; and the version.
+
+    `latents`, (n,), are those of `learning.inference.Outputs`.
+    """
 
     labels: tuple[str, ...]
     confidence: NDArray[np.float32]
+    latents: NDArray[np.float32]
     version: int
 
 
@@ -46,10 +50,11 @@ class Model:
             check_samples(samples, manifest.shape, manifest.dtype)
         except ValueError as error:
             raise Invalid(str(error)) from error
-        probabilities = inference.predict(manifest.architecture, self.parameters, samples)
-        best = probabilities.argmax(axis=1)  # (n,)
+        outputs = inference.forward(manifest.architecture, self.parameters, samples)
+        best = outputs.probabilities.argmax(axis=1)  # (n,)
         labels = tuple(manifest.classes[row] for row in best)
-        return Answer(labels, probabilities.max(axis=1), manifest.version)
+        confidence = outputs.probabilities.max(axis=1)  # (n,)
+        return Answer(labels, confidence, outputs.latents, manifest.version)
 
     def describe(self) -> str:
         """Return one line for people: version, classes, size, and what it is made of."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.errors import Invalid
 from edge_agent.model import Answer
-from schemas.monitoring import BINS, Observed
+from schemas.monitoring import BINS, LATENT_BINS, LATENT_EDGES, Observed
 
 
 class Observer:
@@ -20,16 +20,22 @@ class Observer:
         self._since = datetime.now(UTC)
         self._lock = Lock()
         self._confidence = np.zeros(BINS, np.int64)
+        self._latents = np.zeros(LATENT_BINS, np.int64)
         self._predicted: Counter[str] = Counter()
         self._judged: Counter[bool] = Counter()
 
     def saw(self, answer: Answer) -> None:
-        """Count an answer's confidences and classes."""
+        """Count an answer's confidences, classes and latents."""
         bins = np.clip((answer.confidence * BINS).astype(np.int64), 0, BINS - 1)  # (n,)
         confidence, predicted = np.bincount(bins, minlength=BINS), Counter(answer.labels)
+        bins = np.searchsorted(
+            LATENT_EDGES, answer.latents, side="right"
+        )  # (n,), no number is last
+        latents = np.bincount(bins, minlength=LATENT_BINS)
         with self._lock:
             self._confidence += confidence
             self._predicted += predicted
+            self._latents += latents
 
     def judged(self, answer: Answer, labels: Sequence[str]) -> None:
         """Count how many of an answer's samples are of the class that it said.
@@ -51,6 +57,7 @@ class Observer:
                 since=self._since,
                 confidence=tuple(self._confidence.tolist()),
                 predicted=tuple(self._predicted[name] for name in self._classes),
+                latents=tuple(self._latents.tolist()),
                 correct=self._judged[True],
                 wrong=self._judged[False],
             )

@@ -5,6 +5,7 @@ whose largest intermediate array stays under `BATCH_BYTES`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,10 +19,31 @@ BATCH_BYTES = 8 * 2**20
 Weights = Mapping[str, NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass says of n samples.
+
+    Attributes:
+        probabilities: (n, n_classes); each row sums to 1.
+        latents: Root mean square of the values that entered the head, (n,).
+
+    """
+
+    probabilities: NDArray[np.float32]
+    latents: NDArray[np.float32]
+
+
 def predict(
     architecture: str, parameters: Mapping[str, NDArray[np.generic]], samples: Samples
 ) -> NDArray[np.float32]:
-    """Return class probabilities, (n, n_classes); each row sums to 1.
+    """Return the probabilities of `forward`."""
+    return forward(architecture, parameters, samples).probabilities
+
+
+def forward(
+    architecture: str, parameters: Mapping[str, NDArray[np.generic]], samples: Samples
+) -> Outputs:
+    """Return class probabilities, and how large the latents were that they came from.
 
     Args:
         architecture: As in `learning.architecture`.
@@ -38,10 +60,15 @@ def predict(
     weights = {name: np.asarray(array, dtype=np.float32) for name, array in parameters.items()}
     layers, batch = arch.parse(architecture), _batch_size(architecture, shape)
     probabilities = np.empty((len(samples), n_classes), dtype=np.float32)
+    sizes = np.empty(len(samples), dtype=np.float32)
     for start in range(0, len(samples), batch):
-        unit = to_unit(samples[start : start + batch])
-        probabilities[start : start + batch] = _softmax(_logits(layers, weights, unit))
-    return probabilities
+        taken = slice(start, start + batch)
+        latents = _latents(layers, weights, to_unit(samples[taken]))  # (batch, features)
+        squares = np.einsum("nf,nf->n", latents, latents, dtype=np.float64)  # (batch,)
+        sizes[taken] = np.sqrt(squares / latents.shape[1])
+        logits = _linear(latents, weights["head.weight"], weights["head.bias"])
+        probabilities[taken] = _softmax(logits)
+    return Outputs(probabilities, sizes)
 
 
 def _batch_size(architecture: str, shape: tuple[int, ...]) -> int:
@@ -50,7 +77,7 @@ def _batch_size(architecture: str, shape: tuple[int, ...]) -> int:
     return max(1, BATCH_BYTES // (4 * widest))
 
 
-def _logits(
+def _latents(
     layers: tuple[arch.Layer, ...], weights: Weights, unit: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     values = _channels_first(unit)
@@ -63,7 +90,7 @@ def _logits(
             values, weights[f"backbone.{index}.weight"], weights[f"backbone.{index}.bias"]
         )
         np.maximum(values, 0, out=values)
-    return _linear(values, weights["head.weight"], weights["head.bias"])  # (n, n_classes)
+    return _flat(values)
 
 
 # Between layers images are (channels, n, h, w): a convolution is then one matrix product whose
@@ -90,9 +117,13 @@ def _convolve(
 def _linear(
     values: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    if values.ndim == 4:
-        values = values.transpose(1, 0, 2, 3).reshape(values.shape[1], -1)  # (n, channels*h*w)
-    return values @ weight.T + bias  # (n, units)
+    return _flat(values) @ weight.T + bias  # (n, units)
+
+
+def _flat(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if values.ndim == 2:
+        return values
+    return values.transpose(1, 0, 2, 3).reshape(values.shape[1], -1)  # (n, channels*h*w)
 
 
 def _pool(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -44,12 +44,24 @@ class PartRef(Frozen):
 PartRefs = Annotated[tuple[PartRef, ...], AtMost(64)]
 
 
+VALIDATION = "validation"
+"""Instead of a probe's name: what training held out."""
+
+
 class Scores(Frozen):
     """Accuracy by class, and on what it was measured: the validation split, or a probe data set."""
 
     measured_on: str = Field(max_length=64)
     accuracy: float = Field(ge=0, le=1)
     per_class: Fractions
+
+    @property
+    def of_probe(self) -> bool:
+        """Whether they say something of the field: of older classes the validation split has rehearsal samples alone.
+
+        A probe that is itself called "validation" counts for none.
+        """
+        return self.measured_on != VALIDATION
 
 
 class Likeness(Frozen):

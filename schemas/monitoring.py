@@ -13,6 +13,10 @@ from schemas.limits import MAX_ENTRIES, AtMost, Count, Ordinal
 from schemas.model import Frozen
 
 BINS = 10
+LATENT_EDGES = tuple(2.0 ** (quarter / 4) for quarter in range(-48, 49))
+"""Quarter octaves from 2^-12 to 2^12. Bin i is of what i of them do not exceed; the first and the last are open."""
+
+LATENT_BINS = len(LATENT_EDGES) + 1
 MAX_COUNT = 2**49
 """Of one class or bin: a histogram of MAX_ENTRIES of them still adds up within 64 bits."""
 
@@ -27,6 +31,8 @@ class Observed(Frozen):
         since: When the counting began; of a sum, the earliest. A device that begins anew counts from 0 under another.
         confidence: Answers by confidence, in ten bins: [0, 0.1), [0.1, 0.2) … [0.9, 1].
         predicted: Answers by class, in the order of the version's classes.
+        latents: Answers by the root mean square of what entered the head, in 98 bins: below 2^-12, then quarter
+            octaves, [2^-12, 2^-11.75) …, and from 2^12 on.
         correct: Answers that were found right by somebody who knew.
         wrong: Answers that were found wrong.
 
@@ -35,6 +41,7 @@ class Observed(Frozen):
     since: AwareDatetime
     confidence: Annotated[tuple[Tally, ...], AtMost(BINS)] = ()
     predicted: Annotated[tuple[Tally, ...], AtMost(MAX_ENTRIES)] = ()
+    latents: Annotated[tuple[Tally, ...], AtMost(LATENT_BINS)] = ()
     correct: Tally = 0
     wrong: Tally = 0
 
@@ -43,6 +50,11 @@ class Observed(Frozen):
         """How many answers were counted."""
         return sum(self.confidence)
 
+    @property
+    def judged(self) -> int:
+        """How many of them were found right or wrong."""
+        return self.correct + self.wrong
+
     def plus(self, other: Self) -> Self:
         """Return the sum. A count stays at the largest that there can be."""
         return self.model_copy(
@@ -50,6 +62,7 @@ class Observed(Frozen):
                 "since": min(self.since, other.since),
                 "confidence": _added(self.confidence, other.confidence),
                 "predicted": _added(self.predicted, other.predicted),
+                "latents": _added(self.latents, other.latents),
                 "correct": min(self.correct + other.correct, MAX_COUNT),
                 "wrong": min(self.wrong + other.wrong, MAX_COUNT),
             }
@@ -59,10 +72,11 @@ class Observed(Frozen):
         """Return what was counted since `earlier`; None if a count is less than it was."""
         confidence = _subtracted(self.confidence, earlier.confidence)
         predicted = _subtracted(self.predicted, earlier.predicted)
+        latents = _subtracted(self.latents, earlier.latents)
         correct, wrong = self.correct - earlier.correct, self.wrong - earlier.wrong
-        if min(*confidence, *predicted, correct, wrong) < 0:
+        if min(*confidence, *predicted, *latents, correct, wrong) < 0:
             return None
-        counts = {"confidence": confidence, "predicted": predicted}
+        counts = {"confidence": confidence, "predicted": predicted, "latents": latents}
         return self.model_copy(update={**counts, "correct": correct, "wrong": wrong})
 
 
@@ -98,7 +112,7 @@ class MonitorPolicy(Asked):
         86_400,
         ge=0,
         le=366 * 86_400,
-        description="Least seconds between two alarms of one version.",
+        description="Least seconds between two alarms of the model, whatever its version.",
     )
 
 
@@ -109,10 +123,10 @@ class Watch(Frozen):
         version: The released one.
         alarms: Of this model, whatever its version: none has the number of another.
         counted: What all devices had counted when the monitor looked last.
-        reference: What the version looked like at first.
-        forgetting: Level of that chart; so `doubt` and `shift`. 1 is an alarm.
-        armed: Whether an alarm would ask for a job.
-        fired: When the last alarm did.
+        reference: What the version looked like at first; each of its counts until there are enough of them.
+        forgetting: Level of that chart; so `doubt`, and `shift`, the highest of the others. 1 is an alarm.
+        armed: Whether an alarm would ask for a job, once the cooldown is over.
+        fired: When the last alarm of the model did.
         asking: Why, as long as its job may not have been asked for.
         figures: The charts of the newest window, for people.
 

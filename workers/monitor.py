@@ -1,37 +1,35 @@
 """The monitors: a model whose devices see something else than it was released for is rehearsed.
 
 Every process that attends the fleet looks at all monitors now and then. A look adds up what the devices that run the
-released version have counted; once that is a window more than before, the window is judged (learning/monitoring.py),
+released version have counted; once that is a window more than before, the window is judged (workers/charting.py),
 and the monitor is replaced if nobody else did so meanwhile. So repeated reports, replicas and restarts change nothing.
 
 A chart at its level of alarm asks for a job, unless one of the model is open: then it waits. After that the monitor
-asks for no other until all charts are back at a share of that level and the cooldown is over, or another version is
-released. The alarm is noted before its job is asked for, whose id follows from the model, the version and the number of
-the alarm: whoever is killed in between, or does it as well, asks for the same job.
+asks for no other until all charts are back at a share of that level and the cooldown is over. Another version that is
+released is watched at once, and may have another world by then; its alarm waits until the cooldown is over too. So
+alarms and releases cannot chase each other. The alarm is noted before its job is asked for, whose id follows from the
+model, the version and the number of the alarm: whoever is killed in between, or does it as well, asks for the same job.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-
-import numpy as np
 
 from bus.bus import Bus
 from bus.errors import BusError
 from bus.tracing import begun
-from learning import monitoring
-from learning.monitoring import Chart, Counts, Limits
 from schemas.documents import Device, Job, Model, ModelVersion, Monitor
 from schemas.flow import RehearsalRequested
 from schemas.job import RehearsalSpec
 from schemas.message import derived_id
-from schemas.monitoring import BINS, MonitorPolicy, Observed, Watch
+from schemas.monitoring import MonitorPolicy, Observed, Watch
 from schemas.names import job_of
 from store.base import Store, each
 from store.errors import Conflict, NotFound, StoreError, StoreUnavailable
+from workers.charting import charted
 from workers.whereabouts import OPEN
 
 log = logging.getLogger("rdg.monitor")
@@ -94,20 +92,31 @@ class Monitors:
         window = counted.minus(watch.counted) if watch.counted else counted
         if window and window.answers < monitor.policy.window:
             return monitor
-        watch = watch.model_copy(update={"counted": counted})
+        now = watch.model_copy(update={"counted": counted})
         if window:  # else a device went, and with it what it had counted: begin to count from here
-            charts = _charts(watch, window, version, monitor.policy)
-            watch = await self._decided(_charted(watch, window, charts), monitor)
-        return await self._replaced(monitor, watch)
+            now = charted(now, window, version, monitor.policy)
+            now = await self._decided(now, watch, monitor)
+        return await self._replaced(monitor, now)
 
-    async def _decided(self, watch: Watch, monitor: Monitor) -> Watch:
+    async def _decided(self, watch: Watch, before: Watch, monitor: Monitor) -> Watch:
         """Return the watch fired, or armed again, or as it is."""
-        if watch.armed and watch.level >= 1:
+        until = self._cooling(watch, monitor.policy)
+        is_alarm = watch.armed and watch.level >= 1
+        if is_alarm and until:
+            return _held(watch, before, monitor.id, until)
+        if is_alarm:
             return await self._fired(watch, monitor.id)
-        if not watch.armed and self._may_rearm(watch, monitor.policy):
+        if not watch.armed and not until and watch.level <= monitor.policy.rearm_at:
             log.info("monitor of %s@%d is armed again", monitor.id, watch.version)
             return watch.model_copy(update={"armed": True})
         return watch
+
+    def _cooling(self, watch: Watch, policy: MonitorPolicy) -> datetime | None:
+        """Return when the cooldown ends; None if it is over."""
+        if watch.fired is None:
+            return None
+        until = watch.fired + timedelta(seconds=policy.cooldown_s)
+        return until if self.clock() < until else None
 
     async def _fired(self, watch: Watch, model: str) -> Watch:
         """Return the watch with one more alarm, whose job is to be asked for; as it is while the model has a job."""
@@ -118,11 +127,6 @@ class Monitors:
         cause = f"alarm {alarm} of {model}@{watch.version}: {watch.figures}"
         update = {"armed": False, "fired": self.clock(), "alarms": alarm, "asking": cause}
         return watch.model_copy(update=update)
-
-    def _may_rearm(self, watch: Watch, policy: MonitorPolicy) -> bool:
-        cooldown = timedelta(seconds=policy.cooldown_s)
-        is_over = watch.fired is None or self.clock() - watch.fired >= cooldown
-        return is_over and watch.level <= policy.rearm_at
 
     async def _asked(self, monitor: Monitor) -> Monitor:
         """Return the monitor after the job of its last alarm was asked for, if that has not been done."""
@@ -178,49 +182,20 @@ async def _open_job(store: Store, model: str) -> str | None:
 
 
 def _of_version(watch: Watch | None, version: int) -> Watch:
-    """Return the watch on the version: as it is, or, for another version than before, a new and armed one."""
-    if watch is None or watch.version != version:
-        return Watch(version=version, alarms=watch.alarms if watch else 0)
+    """Return the watch on the version: as it is, or for another version a new and armed one.
+
+    How many alarms there were, and when the last was, is the model's.
+    """
+    if watch is None:
+        return Watch(version=version)
+    if watch.version != version:
+        return Watch(version=version, alarms=watch.alarms, fired=watch.fired)
     return watch
 
 
-def _charts(
-    watch: Watch, window: Observed, version: ModelVersion, policy: MonitorPolicy
-) -> tuple[Chart, ...]:
-    """Return the charts after a window; while the reference is gathered, only that which needs none."""
-    limits = Limits(policy.max_fall, policy.max_doubt, policy.max_shift, policy.windows)
-    k = len(version.classes)
-    now = _arrays(window, k)
-    first = monitoring.forgetting(watch.forgetting, now, version.scores.accuracy, limits)
-    if watch.reference is None or watch.reference.answers < policy.reference:
-        return (first,)
-    then = _arrays(watch.reference, k)
-    doubt = monitoring.doubt(watch.doubt, now, then, limits)
-    return first, doubt, *monitoring.shifts(now, then, limits)
-
-
-def _charted(watch: Watch, window: Observed, charts: Sequence[Chart]) -> Watch:
-    """Return the watch with the charts' levels; a window without all charts becomes part of the reference."""
-    levels = {chart.name: chart.level for chart in charts}
-    figures = "; ".join(map(str, charts))
-    watch = watch.model_copy(update={"forgetting": levels["forgetting"], "figures": figures})
-    if "doubt" not in levels:
-        reference = watch.reference.plus(window) if watch.reference else window
-        return watch.model_copy(update={"reference": reference})
-    shift = max(levels["confidence"], levels["classes"])
-    return watch.model_copy(update={"doubt": levels["doubt"], "shift": shift})
-
-
-def _arrays(observed: Observed, n_classes: int) -> Counts:
-    return Counts(
-        _padded(observed.confidence, BINS),
-        _padded(observed.predicted, n_classes),
-        observed.correct,
-        observed.wrong,
-    )
-
-
-def _padded(counts: Sequence[int], length: int) -> monitoring.Histogram:
-    histogram = np.zeros(length, np.int64)
-    histogram[: len(counts)] = counts
-    return histogram
+def _held(watch: Watch, before: Watch, model: str, until: datetime) -> Watch:
+    """Return the watch whose alarm waits for the end of the cooldown: its figures say so, and the log once."""
+    note = f"the alarm waits for the cooldown, until {until:%Y-%m-%d %H:%M} UTC"
+    if before.level < 1:
+        log.warning("monitor of %s@%d: %s; %s", model, watch.version, watch.figures, note)
+    return watch.model_copy(update={"figures": f"{watch.figures}; {note}"})

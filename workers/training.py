@@ -19,7 +19,7 @@ from learning.problem import Examples, Options, Problem, validation_split
 from schemas.documents import Dataset, Job, ModelVersion, RehearsalSet
 from schemas.flow import ModelTrained, Progress, TrainingRequested
 from schemas.job import RehearsalSpec
-from schemas.model import PartRef, Scores
+from schemas.model import VALIDATION, PartRef, Scores
 from schemas.names import work_of
 from store.base import Store
 from store.jobs import advance
@@ -240,7 +240,7 @@ async def _held_out(
             "new_data: two different samples of a class are needed to score on one; add some, or name a probe"
         )
     return (
-        "validation",
+        VALIDATION,
         np.concatenate([new.samples, old.samples]),
         np.concatenate([new.labels, old.labels]),
     )

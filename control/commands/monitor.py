@@ -66,7 +66,7 @@ def _limits(
 @verb(
     app,
     "set",
-    example="rdg monitor set digits --new-data five-to-nine --generator gmm --max-fall 0.05",
+    example="rdg monitor set digits --new-data five-to-nine --generator gmm --probe digits --max-fall 0.05",
 )
 async def set_(
     session: Session,

@@ -52,7 +52,7 @@ def _on(monitor: Monitor, policy: MonitorPolicy) -> Monitor:
 def _off(monitor: Monitor) -> Monitor:
     watch = monitor.watch
     if watch and watch.asking:
-        watch = watch.model_copy(update={"asking": "", "armed": True})
+        watch = watch.model_copy(update={"asking": "", "armed": True, "fired": None})
     if monitor.state == "off" and watch is monitor.watch:
         return monitor
     return monitor.model_copy(update={"state": "off", "watch": watch})

@@ -16,10 +16,11 @@ def test_answer_is_that_of_the_inference() -> None:
 
     answer = model.predict(samples(40))
 
-    expected = inference.predict(ARCHITECTURE, parameters(1), samples(40))
-    assert answer.labels == tuple(CLASSES[row] for row in expected.argmax(axis=1))
+    expected = inference.forward(ARCHITECTURE, parameters(1), samples(40))
+    assert answer.labels == tuple(CLASSES[row] for row in expected.probabilities.argmax(axis=1))
     assert len(set(answer.labels)) > 1
-    np.testing.assert_array_equal(answer.confidence, expected.max(axis=1))
+    np.testing.assert_array_equal(answer.confidence, expected.probabilities.max(axis=1))
+    np.testing.assert_array_equal(answer.latents, expected.latents)
 
 
 @pytest.mark.parametrize(

@@ -1,50 +1,38 @@
 """Drift and forgetting are found within so many answers, and chance looks like them no more often than it may."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from learning.monitoring import (
     Chart,
     Counts,
-    Limits,
+    Expected,
     chi_square_quantile,
     doubt,
     forgetting,
+    latents,
+    released_with,
     shifts,
     stability_index,
+    wrong_at_first,
 )
-
-LIMITS = Limits(max_fall=0.05, max_doubt=0.1, max_shift=0.25, windows=1000)
-SURE = (0.005, 0.005, 0.01, 0.01, 0.02, 0.03, 0.04, 0.08, 0.15, 0.65)  # 5 of 100 are unsure
-UNSURE = (0.02, 0.03, 0.05, 0.05, 0.1, 0.1, 0.1, 0.15, 0.15, 0.25)  # 25 of 100
-EVEN_BINS = (0.1,) * 10
-EVEN = (0.25, 0.25, 0.25, 0.25)
-RUNS, WINDOWS, SIZE = 200, 100, 100
-
-
-def drawn(
-    rng: np.random.Generator,
-    n: int,
-    confidence: Sequence[float] = SURE,
-    classes: Sequence[float] = EVEN,
-    accuracy: float = 0.95,
-) -> Counts:
-    """Answers that are independent of each other; all were judged."""
-    correct = int(rng.binomial(n, accuracy))
-    return Counts(rng.multinomial(n, confidence), rng.multinomial(n, classes), correct, n - correct)
-
-
-def runs_with_an_alarm(run: Callable[[np.random.Generator], bool]) -> int:
-    return sum(run(np.random.default_rng(seed)) for seed in range(RUNS))
-
-
-def may_be_false(limits: Limits) -> float:
-    """The most runs with a false alarm of one chart that are to be expected."""
-    return RUNS * WINDOWS / (4 * limits.windows)
+from tests.learning.windows import (
+    EVEN_BINS,
+    LIMITS,
+    RELEASED,
+    RUNS,
+    SIZE,
+    UNSURE,
+    WINDOWS,
+    drawn,
+    histogram,
+    judged,
+    may_be_false,
+    runs_with_an_alarm,
+)
 
 
 def answers_until(alarm: Callable[[float, Counts], Chart], now: Callable[[], Counts]) -> int:
@@ -61,7 +49,7 @@ def test_forgetting_is_found_within_600_answers() -> None:
     def needed(seed: int) -> int:
         rng = np.random.default_rng(seed)
         return answers_until(
-            lambda level, window: forgetting(level, window, 0.95, LIMITS),
+            lambda level, window: forgetting(level, window, RELEASED, LIMITS),
             lambda: drawn(rng, 50, accuracy=0.87),
         )
 
@@ -84,7 +72,7 @@ def test_forgetting_is_quiet_where_nothing_is_forgotten() -> None:
     def is_alarmed(rng: np.random.Generator) -> bool:
         level = 0.0
         for _ in range(WINDOWS):
-            level = forgetting(level, drawn(rng, SIZE), 0.95, LIMITS).level
+            level = forgetting(level, drawn(rng, SIZE), RELEASED, LIMITS).level
             if level >= 1:
                 return True
         return False
@@ -119,6 +107,65 @@ def test_histograms_are_quiet_where_nothing_changes(n: int) -> None:
         )
 
     assert runs_with_an_alarm(is_alarmed) <= 2 * may_be_false(chance_alone)
+
+
+@pytest.mark.parametrize("each", [5, 25, 500])
+@pytest.mark.parametrize("accuracy", [0.97, 0.875, 0.6])
+def test_forgetting_is_quiet_where_the_first_answers_are_no_worse(
+    accuracy: float, each: int
+) -> None:
+    def is_alarmed(rng: np.random.Generator) -> bool:
+        def window() -> Counts:
+            correct = int(rng.binomial(each, accuracy))
+            return judged(correct, each - correct)
+
+        level, expected = 0.0, expected_after(window)
+        for _ in range(WINDOWS):
+            level = forgetting(level, window(), expected, LIMITS).level
+            if level >= 1:
+                return True
+        return False
+
+    assert runs_with_an_alarm(is_alarmed) <= may_be_false(LIMITS)
+
+
+@pytest.mark.parametrize("accuracy", [0.97, 0.875, 0.6])
+def test_a_fall_since_the_first_answers_is_found(accuracy: float) -> None:
+    def needed(seed: int) -> int:
+        rng = np.random.default_rng(seed)
+        expected = expected_after(lambda: drawn(rng, 50, accuracy=accuracy))
+        return answers_until(
+            lambda level, window: forgetting(level, window, expected, LIMITS),
+            lambda: drawn(rng, 50, accuracy=accuracy - 0.12),
+        )
+
+    assert max(needed(seed) for seed in range(RUNS)) <= 1500
+
+
+def expected_after(window: Callable[[], Counts]) -> Expected:
+    """What is expected after as many judged answers as it takes."""
+    correct = wrong = 0
+    while (expected := wrong_at_first(judged(correct, wrong), LIMITS)) is None:
+        seen = window()
+        correct, wrong = correct + seen.correct, wrong + seen.wrong
+        assert correct + wrong < 10_000, "never enough"
+    return expected
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.05, 684), (0.125, 1575), (0.5, 3600)])
+def test_first_answers_are_enough_once_a_fall_that_matters_would_be_found(
+    share: float, n: int
+) -> None:
+    few, enough = (judged(round(k * (1 - share)), round(k * share)) for k in (0.97 * n, 1.03 * n))
+
+    assert wrong_at_first(few, LIMITS) is None
+    expected = wrong_at_first(enough, LIMITS)
+    assert expected is not None
+    assert expected.margin == pytest.approx(LIMITS.max_fall / 2, rel=0.02)
+
+
+def test_nobody_who_judges_is_nothing_to_go_by() -> None:
+    assert wrong_at_first(judged(0, 0), LIMITS) is None
 
 
 def test_one_window_of_another_confidence_is_an_alarm() -> None:
@@ -173,33 +220,31 @@ def test_chance_alone_is_far_from_an_alarm() -> None:
 
 
 def test_one_error_is_no_alarm_even_of_a_release_without_any() -> None:
-    window = Counts(histogram(0, 1), histogram(1), correct=0, wrong=1)
-
-    assert 0 < forgetting(0, window, 1.0, LIMITS).level < 1
+    assert 0 < forgetting(0, judged(0, 1), released_with(1.0), LIMITS).level < 1
 
 
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
 def test_an_empty_window_says_nothing(level: float) -> None:
-    empty = Counts(np.zeros(10, np.int64), np.zeros(4, np.int64), 0, 0)
-    reference = drawn(np.random.default_rng(0), 100)
+    rng = np.random.default_rng(0)
+    empty, reference = drawn(rng, 0), drawn(rng, 100)
 
-    assert forgetting(level, empty, 0.9, LIMITS).level == level
+    assert forgetting(level, empty, released_with(0.9), LIMITS).level == level
     assert doubt(level, empty, reference, LIMITS).level == level
     assert [chart.level for chart in shifts(empty, reference, LIMITS)] == [0, 0]
+    assert latents(empty, reference, LIMITS).level == 0
+    assert latents(reference, empty, LIMITS).level == 0
 
 
 def test_a_level_falls_again_when_all_is_well() -> None:
-    right = Counts(histogram(0, 100), histogram(100), correct=100, wrong=0)
-
-    assert forgetting(1.0, right, 0.95, LIMITS).level < 0.5
+    assert forgetting(1.0, judged(100, 0), RELEASED, LIMITS).level < 0.5
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("wrong", [0, 7, 100])
 def test_every_accuracy_gives_a_level(accuracy: float, wrong: int) -> None:
-    window = Counts(histogram(0, 100), histogram(100), correct=100 - wrong, wrong=wrong)
+    window = judged(100 - wrong, wrong)
 
-    assert 0 <= forgetting(0.5, window, accuracy, LIMITS).level <= 1
+    assert 0 <= forgetting(0.5, window, released_with(accuracy), LIMITS).level <= 1
 
 
 def test_the_index_of_equal_shares_is_nothing_and_it_is_symmetric() -> None:
@@ -232,12 +277,11 @@ def test_the_quantile_is_near_the_exact_one(degrees: int, rate: float, exact: fl
 
 
 def test_a_chart_says_its_figures() -> None:
-    window = Counts(histogram(0, 100), histogram(100), correct=80, wrong=20)
+    expected = wrong_at_first(judged(1170, 130), LIMITS)
+    assert expected is not None
 
-    text = str(forgetting(0, window, 0.95, LIMITS))
+    one = str(forgetting(0, judged(80, 20), RELEASED, LIMITS))
+    other = str(forgetting(0, judged(80, 20), expected, LIMITS))
 
-    assert text.startswith("forgetting: wrong 0.200, released with 0.050, of 100 answers (level ")
-
-
-def histogram(*counts: int) -> NDArray[np.int64]:
-    return np.array(counts, np.int64)
+    assert one.startswith("forgetting: wrong 0.200, released with 0.050, of 100 answers (level ")
+    assert other.startswith("forgetting: wrong 0.200, at first 0.100, of 100 answers (level ")

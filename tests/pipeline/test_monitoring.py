@@ -117,4 +117,4 @@ async def test_the_monitor_goes_on_after_a_restart(tmp_path: Path) -> None:
 def test_a_report_tells_nothing_of_a_sample() -> None:
     counts = DeviceReported.model_json_schema()["$defs"]["Observed"]["properties"]
 
-    assert set(counts) == {"since", "confidence", "predicted", "correct", "wrong"}
+    assert set(counts) == {"since", "confidence", "predicted", "latents", "correct", "wrong"}

@@ -89,7 +89,9 @@ async def test_each_stored_original_is_rehearsed_once_however_many_are_asked_for
 
     kept = await system.store.get(RehearsalSet, job.run)
     assert not any(kept.duplicates.values())
-    assert all(count > 128 if generator == "mix" else count == 128 for count in kept.counts.values())
+    assert all(
+        count > 128 if generator == "mix" else count == 128 for count in kept.counts.values()
+    )
 
 
 async def test_a_request_delivered_twice_changes_nothing(system: System) -> None:

@@ -66,6 +66,7 @@ observed = st.builds(
     since=times,
     confidence=st.lists(counts, max_size=10).map(tuple),
     predicted=st.lists(counts, max_size=4).map(tuple),
+    latents=st.lists(counts, max_size=4).map(tuple),
     correct=counts,
     wrong=counts,
 )

@@ -69,7 +69,7 @@ async def _generating(store: Store) -> None:
 
 @pytest.fixture
 async def scene(store: Store, resources: Resources) -> Scene:
-    await add_version(store, scores=scores(0.95))
+    await add_version(store, scores=scores(0.95, measured_on="field"))
     policy = MonitorPolicy(spec=rehearsal(), window=500, reference=2000, cooldown_s=3600)
     await store.insert(Monitor(id="m", policy=policy))
     transport = MemoryTransport()

@@ -23,6 +23,7 @@ REQUESTS = Queue(f"planning.{RehearsalRequested.topic}", RehearsalRequested.topi
 SURE = (0, 0, 0, 2, 3, 5, 10, 20, 60, 400)
 UNSURE = (0, 10, 50, 80, 100, 100, 60, 50, 30, 20)
 HALVES = (250, 250)
+LATENTS = (0,) * 50 + (50, 100, 200, 100, 50)
 
 
 @dataclass
@@ -37,8 +38,9 @@ class Device:
 
     async def sees(self, confidence: tuple[int, ...] = SURE, **counts: Any) -> DeviceReported:
         """Report 500 answers more, and return the report."""
-        more = {"since": NOON, "confidence": confidence, "predicted": HALVES, **counts}
-        self.counted = self.counted.plus(Observed.model_validate(more))
+        same = {"since": NOON, "predicted": HALVES, "latents": LATENTS}
+        more = Observed.model_validate({**same, "confidence": confidence, **counts})
+        self.counted = self.counted.plus(more)
         report = DeviceReported(
             device=self.name,
             model="m",

@@ -140,8 +140,8 @@ async def add_weights(store: Store, owner: str, n_classes: int) -> tuple[PartRef
     return tuple(parts)
 
 
-def scores(accuracy: float = 1.0, **per_class: float) -> Scores:
-    return Scores(measured_on="validation", accuracy=accuracy, per_class=per_class)
+def scores(accuracy: float = 1.0, measured_on: str = "validation", **per_class: float) -> Scores:
+    return Scores(measured_on=measured_on, accuracy=accuracy, per_class=per_class)
 
 
 async def add_version(

@@ -14,8 +14,8 @@ from schemas.documents import Job, Monitor
 from schemas.monitoring import Observed
 from store.base import change
 from store.jobs import finish
-from tests.workers.monitored import NOON, REQUESTS, SURE, UNSURE, Scene
-from tests.workers.scene import add_version, rehearsal, sent
+from tests.workers.monitored import LATENTS, NOON, REQUESTS, SURE, UNSURE, Scene
+from tests.workers.scene import add_version, rehearsal, scores, sent
 from workers.fleet import stage as fleet
 
 
@@ -184,7 +184,65 @@ async def test_a_release_arms_it_at_once_and_begins_a_new_reference(scene: Scene
     for _ in range(3):
         await scene.window(UNSURE)
     assert (await scene.window(UNSURE)).level < 0.5
+    scene.now += timedelta(hours=1)
     assert (await scene.window(SURE)).alarms == 2
+
+
+async def test_the_cooldown_holds_for_the_next_version_too(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scene.drifted()
+    await released(scene, 2)
+    scene.now += timedelta(minutes=59)
+    for _ in range(4):
+        await scene.window()
+
+    waiting = [await scene.window(UNSURE) for _ in range(3)]
+
+    assert [(watch.armed, watch.alarms, watch.level) for watch in waiting] == [(True, 1, 1)] * 3
+    note = "; the alarm waits for the cooldown, until 2025-01-01 13:00 UTC"
+    assert all(watch.figures.endswith(note) for watch in waiting)
+    [line] = [each.message for each in caplog.records if note in each.message]
+    assert line.startswith("monitor of m@2: ")
+    scene.now += timedelta(minutes=1)
+    assert (await scene.window(UNSURE)).alarms == 2
+    assert {job.token for job in await scene.jobs()} == {"monitor-m@1-1", "monitor-m@2-2"}
+
+
+async def test_alarms_and_releases_do_not_chase_each_other(scene: Scene) -> None:
+    for number in range(2, 14):  # each is released ten minutes after the one before, and no better
+        await scene.window(correct=300, wrong=200)
+        await released(scene, number)
+        scene.now += timedelta(minutes=10)
+
+    assert len(await scene.jobs()) == 2
+
+
+async def released(scene: Scene, number: int) -> None:
+    """End the jobs with a release, which the device runs from now on."""
+    await scene.end_jobs()
+    await add_version(scene.store, number, scores=scores(0.95, measured_on="field"))
+    scene.device = replace(scene.device, version=number, counted=Observed(since=NOON))
+
+
+async def test_a_version_without_a_probe_is_no_alarm_for_what_it_never_could(scene: Scene) -> None:
+    await add_version(scene.store, 2, scores=scores(0.97))
+    scene.device = replace(scene.device, version=2)
+    for _ in range(10):
+        watch = await scene.window(correct=435, wrong=65)
+
+    assert (watch.alarms, watch.forgetting) == (0, 0)
+    assert "wrong 0.130, at first 0.130" in watch.figures
+    assert (await scene.window(correct=350, wrong=150)).alarms == 1
+
+
+async def test_activations_of_another_size_ask_for_a_job(scene: Scene) -> None:
+    for _ in range(4):
+        await scene.window()
+    await scene.window(latents=(*LATENTS[8:], *LATENTS[:8]))
+
+    [job] = await scene.jobs()
+    assert "latents: index" in job.cause
 
 
 async def test_it_waits_while_the_model_has_a_job(scene: Scene) -> None:

@@ -24,7 +24,7 @@ async def test_a_model_without_a_release_is_passed_over(scene: Scene) -> None:
 async def add_other(scene: Scene) -> None:
     """Monitor another model, which is looked at first."""
     store = scene.store
-    await add_version(store, id="other@1", model="other", scores=scores(0.5))
+    await add_version(store, id="other@1", model="other", scores=scores(0.5, measured_on="field"))
     await store.insert(Model(id="other", released=1))
     policy = MonitorPolicy(spec=rehearsal(model="other"))
     await store.insert(Monitor(id="other", policy=policy))
@@ -42,10 +42,12 @@ async def test_a_monitor_that_cannot_be_judged_ends_nothing_and_keeps_no_other_w
     await add_other(scene)
     forgetting = monitoring.forgetting
 
-    def failing(level: float, window: Any, accuracy: float, limits: Any) -> monitoring.Chart:
-        if accuracy == 0.5:
+    def failing(
+        level: float, window: Any, expected: monitoring.Expected, limits: Any
+    ) -> monitoring.Chart:
+        if expected.share == 0.5:
             raise ValueError("math domain error")
-        return forgetting(level, window, accuracy, limits)
+        return forgetting(level, window, expected, limits)
 
     monkeypatch.setattr(monitoring, "forgetting", failing)
     watch = await scene.drifted()

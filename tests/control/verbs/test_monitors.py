@@ -1,12 +1,18 @@
+from datetime import UTC, datetime
+
 from control.verbs import monitors
 from schemas.documents import Monitor
 from schemas.monitoring import Watch
 from store.base import Store, change
 
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+
 
 async def alarmed(store: Store) -> Monitor:
     """Note an alarm whose job has not been asked for."""
-    watch = Watch(version=1, alarms=1, doubt=1.0, armed=False, asking="alarm 1 of digits@1")
+    watch = Watch(
+        version=1, alarms=1, doubt=1.0, armed=False, fired=NOON, asking="alarm 1 of digits@1"
+    )
     return await change(
         store, Monitor, "digits", lambda known: known.model_copy(update={"watch": watch})
     )
@@ -20,7 +26,7 @@ async def test_an_alarm_that_has_not_gone_out_never_does_after_off(world: Store)
 
     assert again.watch is not None
     assert (again.state, again.watch.asking) == ("on", "")
-    assert (again.watch.armed, again.watch.alarms) == (True, 1)
+    assert (again.watch.armed, again.watch.alarms, again.watch.fired) == (True, 1, None)
 
 
 async def test_off_again_changes_nothing(world: Store) -> None:
