@@ -1,8 +1,9 @@
 """The order in which training sees the samples.
 
 Every batch holds new and rehearsal samples, and within each of the two every class comes equally
-often: smaller classes are repeated, never larger ones dropped first. An epoch's order depends on
-nothing but its arguments, so it can be drawn again in the middle of an epoch.
+often: smaller classes are repeated, never larger ones dropped first. So a class in both, as a new
+one is that was fitted too, comes about twice as often as one in the rehearsal alone. An epoch's
+order depends on nothing but its arguments, so it can be drawn again in the middle of an epoch.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ def draw_epoch(
         rehearsal: Labels of the rehearsal samples, (m,), m may be 0.
         batch_size: At least 2; the last batch is as large as the others.
         replay_ratio: Rehearsal's share of a batch; "auto" gives every class of either the same
-            share, and rehearsal none if it is empty.
+            share, one of both thus two, and rehearsal none if it is empty.
         rng: Drawn from in a fixed order.
 
     """

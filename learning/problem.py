@@ -4,7 +4,8 @@ Everything random is drawn from `numpy.random.default_rng([seed, ...])`, so that
 resumed on another machine sees the same split and the same batches.
 
 What is held out is unknown to all that learns: real samples are held out from the generator's fit and
-from training alike (`held_out`), and of equal samples never one trains while another is held out.
+from training alike (`held_out`), and of equal samples of a class never one trains while another is held
+out.
 """
 
 from collections.abc import Mapping

@@ -195,7 +195,8 @@ def _suited_loss(spec: RehearsalSpec, problem: Problem) -> Literal["all", "new"]
     """Return "new" where synthetic samples of every class, the new ones too, are at hand.
 
     Then the network cannot tell old from new by what gives synthetic samples away. Stored originals give nothing
-    away, and a search that knows nothing of a new class gives no samples of it worth learning from.
+    away. A search counts as well: of a class that the model does not know it gives unfiltered what it bred without a
+    score to go by.
     """
     if spec.generator is None or generators.load(spec.generator).trusted:
         return "all"
