@@ -136,7 +136,7 @@ TABLES: dict[str, Table] = {
         ("naive", "gmm", "plain training", "4000 samples", "joint"),
         SEEDS,
     ),
-    "orders": Table("Another order of the classes", ("gmm",), SEEDS, orders=(1,)),
+    "orders": Table("Another order of the classes", ("gmm", "4000 samples"), SEEDS, orders=(1,)),
     "bytes": Table("Accuracy at equal bytes", (*_rivals(32), *_rivals(128)), SEEDS),
     "sizes": Table(
         "What more bytes buy",
