@@ -76,8 +76,8 @@ def select(
     Args:
         samples: (n, *shape).
         probabilities: Of the deployed model, (n, k).
-        labels: Class of each sample that the model has to confirm, (n,); None does not ask the model:
-            the class is certain, or one that it does not know.
+        labels: Class of each sample that the model has to confirm, (n,); None does not ask the model, which
+            does not know the class.
         criteria: See there.
 
     Raises:

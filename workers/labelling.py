@@ -37,8 +37,8 @@ def _label(job: Job, message: SamplesPredicted) -> SamplesLabelled:
     whose class is certain (workers/generation.py).
     """
     order, asked = message.order, job.rehearsal.filter
-    is_asked = order.target in message.classes and message.certain < len(message.samples)
-    target = message.classes.index(order.target) if is_asked else None
+    is_known = order.target in message.classes
+    target = message.classes.index(order.target) if is_known else None
     labels = None if target is None else _labels(job, message, target)
     selection = select(
         message.samples,

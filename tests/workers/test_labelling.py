@@ -132,6 +132,20 @@ async def test_the_model_is_asked_about_those_alone_that_are_not_certain(
     assert said.rejected["other class"] == 1
 
 
+async def test_those_alone_that_are_not_certain_are_corrected(
+    store: Store, resources: Resources
+) -> None:
+    await add_job(
+        store,
+        rehearsal(labels={"kind": "corrected"}),
+        fitted=dict.fromkeys(KNOWN, ("gmm-earlier",)),
+    )
+
+    said = await labelled(resources, [SURE_OF_BEE, SURE_OF_BEE], certain=1)
+
+    assert said.counts == {"ant": 1, "bee": 1}
+
+
 async def test_a_shard_of_which_nothing_is_left_is_still_a_shard(
     store: Store, resources: Resources
 ) -> None:
