@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from learning.augmentation import Augmentation
 from learning.generators.coreset import Choice
 from learning.options import Options
 
@@ -11,8 +12,11 @@ Judged = Literal["test", "development"]
 
 DATA = ("mnist", "fashion-mnist")
 BUDGETS = (8, 32, 128, 512)
-EPOCHS = {"epochs": 4, "patience": 4, "batch_size": 128, "lr": 0.002, "schedule": "cosine"}
-SUITED = {"mnist": {}, "fashion-mnist": {"augmentation": "shift+flip"}}  # clothes may be mirrored
+EPOCHS = 4  # of each task, where an arm does not say otherwise; the rest are a job's defaults
+SUITED: dict[str, Augmentation] = {
+    "mnist": "shift",
+    "fashion-mnist": "shift+flip",  # clothes may be mirrored
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ GA = Arm("ga", count=300)
 def _original(size: int, choose: Choice, epochs: int = 4) -> Arm:
     """Return compressed originals; more epochs if they are to take as long as the mixture."""
     options: Options = {"budget_kb": size, "compress": True, "choose": choose}
-    return Arm("original", options, training={"epochs": epochs, "patience": epochs})
+    return Arm("original", options, training={"epochs": epochs})
 
 
 AS_LONG = {8: 8, 32: 8, 128: 6, 512: 4}  # epochs of originals that take the mixture's CPU time

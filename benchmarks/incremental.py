@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
 
@@ -28,13 +28,13 @@ class Course:
     Attributes:
         tasks: The samples of each task, in the order in which tasks come; a class may be in several. One without
             samples to test on is tested on those it is learned from.
-        training: Fields of schemas.job.Training.
+        training: Fields of schemas.job.Training that are not its defaults.
         architecture: Of learning/architecture.py; None is its default for the samples' shape.
 
     """
 
     tasks: tuple[Splits, ...]
-    training: Mapping[str, object]
+    training: Mapping[str, object] = field(default_factory=dict)
     architecture: str | None = None
 
 

@@ -95,6 +95,6 @@ def _trained(
     problem = Problem(
         layers, SHAPE, len(CLASSES), Examples(samples, labels), None, None, tuple(range(10))
     )
-    options = TrainingOptions(epochs=EPOCHS)
+    options = TrainingOptions(epochs=EPOCHS, lr=1e-3, schedule="constant")
     begun = training.begin(problem, options, seed)
     return dict(training.result(training.advance(problem, begun, options, seed, lambda: False)))

@@ -82,7 +82,7 @@ async def measure(case: Case) -> Run:
         splits = development(splits.train)
     course = Course(
         tasks=by_class(splits, _tasks(_ordered(splits.train.classes, case.order))),
-        training=EPOCHS | SUITED[case.data],
+        training={"epochs": EPOCHS, "augmentation": SUITED[case.data]},
     )
     result = await learn(course, ARMS[case.arm], case.seed)
     return Run(case, result.matrix, result.accuracy, result.bytes_per_class, result.seconds)
@@ -217,7 +217,7 @@ def main() -> None:
     tables = _tables(arguments)
     _run_missing(list(_cases(tables)), arguments.out, arguments.jobs)
     runs = read(arguments.out)
-    heading(0, ("numpy", "scikit-learn", "torch"), **EPOCHS)
+    heading(0, ("numpy", "scikit-learn", "torch"), epochs=EPOCHS)
     print("\n" + "\n\n".join(table(each, runs) for each in tables))
 
 

@@ -10,7 +10,6 @@ third cultivar are not known when the first version is trained, and a device nee
 
 import argparse
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,6 @@ from control.sources import Labelled, Splits
 
 CLASSES = ("barolo", "grignolino", "barbera")
 TASKS = (CLASSES[:2], CLASSES[2:])
-TRAINING = {"epochs": 60, "patience": 60, "batch_size": 32, "lr": 0.002}
-COUNT = 100  # samples of a class that are rehearsed: about twice those that there were
 NAMES = ("naive", "gmm", "joint")
 
 
@@ -47,8 +44,7 @@ def wine(seed: int) -> Splits:
 
 async def compare(name: str, seed: int) -> Result:
     """Learn both tasks as one arm does."""
-    course = Course(by_class(wine(seed), TASKS), TRAINING)
-    return await learn(course, replace(ARMS[name], count=COUNT), seed)
+    return await learn(Course(by_class(wine(seed), TASKS)), ARMS[name], seed)
 
 
 def main() -> None:

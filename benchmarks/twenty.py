@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import rotate  # type: ignore[import-untyped]
 
-from benchmarks.arms import ARMS, EPOCHS, Arm
+from benchmarks.arms import ARMS, Arm
 from benchmarks.incremental import Course, Result, learn
 from benchmarks.report import heading, table
 from control.sources import Labelled, Splits
@@ -83,7 +83,7 @@ PLANS = {
         "Ten digits in every task, under another permutation of their pixels",
         classes=10,
         look=permuted,
-        training=EPOCHS | {"augmentation": "none"},  # a shift would be no shift
+        training={"augmentation": "none"},  # a shift would be no shift
         options={"dimensions": PIXELS},
         architecture="dense256 dense256",
     ),
@@ -91,7 +91,7 @@ PLANS = {
         "Two digits in every task, rotated further in every round of five",
         classes=2,
         look=rotated,
-        training=EPOCHS,
+        training={},
         options={},
     ),
 }
@@ -130,7 +130,7 @@ def arms(plan: Plan, budget: int, tasks: int) -> dict[str, Arm]:
         "gmm": gmm,
         "gmm, newest fits": replace(gmm, fits="newest"),
         "original": Arm("original", {"budget_kb": budget, "compress": True}, count),
-        "joint": replace(ARMS["joint"], training={"epochs": AT_ONCE, "patience": AT_ONCE}),
+        "joint": replace(ARMS["joint"], training={"epochs": AT_ONCE}),
     }
 
 
@@ -162,7 +162,7 @@ def main() -> None:
     settings = Settings()
     reading = datasets.Origin("mnist"), settings.data_dir, settings.home / "downloads"
     splits = asyncio.run(datasets.read(*reading))
-    heading(asked.seed, ("numpy", "scipy", "scikit-learn", "torch"), **EPOCHS)
+    heading(asked.seed, ("numpy", "scipy", "scikit-learn", "torch"))
     columns = ("arm", "accuracy %", f"first {FIRST} %", "last %", "forgetting %")
     for plan in (PLANS[name] for name in asked.courses):
         learned = course(plan, splits, (asked.train, asked.test), asked.tasks, asked.seed)

@@ -35,6 +35,7 @@ _RANGES = {
     "validation": (0, 0.5),
     "patience": (1, 10_000),
 }
+_OPEN = (("epochs", "auto"), ("patience", None))  # values outside of their ranges
 _CHOICES = {
     "new_loss": get_args(NewLoss),
     "augmentation": ("auto", *get_args(Augmentation)),
@@ -166,7 +167,8 @@ class Options:
     """How to train.
 
     Attributes:
-        epochs: Most epochs; one draws as many samples as new and rehearsal data have together.
+        epochs: Most epochs; one draws as many samples as new and rehearsal data have together. "auto" is by
+            how many steps they make; see `learning.schedule`.
         batch_size: At least 2.
         lr: Of Adam, at the start.
         schedule: How it goes from there; see `learning.schedule`.
@@ -179,7 +181,8 @@ class Options:
         distillation: Weight of the loss towards the teacher, in [0, 100]; 0 is off.
         temperature: Of the distillation, in [1, 100].
         validation: Share of each class held out, in [0, 0.5]; 0 trains all epochs on everything.
-        patience: Epochs without gain on the held-out samples before training stops.
+        patience: Epochs without gain on the held-out samples before training stops; None trains all epochs,
+            which a rate that falls to nothing needs.
         calibration: How `Problem.new_classes` are evened out against the others in the result; "bias"
             needs held-out samples. See `learning.calibration`.
 
@@ -188,22 +191,24 @@ class Options:
 
     """
 
-    epochs: int = 10
+    epochs: int | Literal["auto"] = "auto"
     batch_size: int = 128
-    lr: float = 1e-3
-    schedule: Schedule = "constant"
+    lr: float = 2e-3
+    schedule: Schedule = "cosine"
     augmentation: Augmentation | Literal["auto"] = "auto"
     replay_ratio: float | Literal["auto"] = "auto"
     new_loss: NewLoss = "all"
     distillation: float = 0.0
     temperature: float = 2.0
     validation: float = 0.1
-    patience: int = 3
+    patience: int | None = None
     calibration: Calibration = "none"
 
     def __post_init__(self) -> None:
         for field, (low, high) in _RANGES.items():
             value = getattr(self, field)
+            if (field, value) in _OPEN:
+                continue
             if not (isfinite(value) and low <= value <= high):
                 raise ValueError(f"{field}: {value}, give {low} to {high}")
         if self.replay_ratio != "auto" and not 0 < self.replay_ratio < 1:

@@ -41,7 +41,7 @@ from learning.network import (
 )
 from learning.problem import Examples, Options, Problem, validation_split
 from learning.samples import to_unit
-from learning.schedule import learning_rate
+from learning.schedule import learning_rate, planned_epochs
 
 Checkpoint = Mapping[str, NDArray[np.generic]]
 
@@ -62,10 +62,12 @@ class _Counters:
     stale: int = 0
 
     def is_done(self, options: Options) -> bool:
-        return self.epoch >= options.epochs or self.stale >= options.patience
+        gave_up = options.patience is not None and self.stale >= options.patience
+        return gave_up or self.share_done(options) >= 1
 
     def share_done(self, options: Options) -> float:
-        return (self.epoch + self.step / self.steps_per_epoch) / options.epochs
+        planned = planned_epochs(options.epochs, self.steps_per_epoch)
+        return (self.epoch + self.step / self.steps_per_epoch) / planned
 
 
 def begin(problem: Problem, options: Options, seed: int) -> Checkpoint:

@@ -86,11 +86,13 @@ class Review(Asked):
 class Training(Asked):
     """How the model is retrained. See learning/training.py for the recipe."""
 
-    epochs: int = Field(10, ge=1, le=10_000)
+    epochs: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
+        "auto", description="Passes over the data; auto: four, and more until they make 600 steps."
+    )
     batch_size: int = Field(128, ge=2, le=65_536)
-    lr: float = Field(1e-3, gt=0, le=1)
+    lr: float = Field(2e-3, gt=0, le=1)
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="How the learning rate goes over the epochs planned."
+        "cosine", description="How the learning rate goes over the epochs planned."
     )
     augmentation: Literal["auto", "none", "shift", "shift+flip", "affine", "affine+flip"] = Field(
         "auto",
@@ -104,7 +106,10 @@ class Training(Asked):
     )
     distillation: float = Field(0.0, ge=0, le=100, description="Weight of the old model's answers.")
     validation: float = Field(0.1, gt=0, le=0.5, description="Share held out for early stop.")
-    patience: int = Field(5, ge=1, le=10_000, description="Epochs without gain before it stops.")
+    patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description="Epochs without gain before it stops; none: all are trained, the best kept.",
+    )
     calibration: Literal["none", "bias"] = Field(
         "none", description="How new classes are evened out against old ones in the result."
     )
@@ -135,7 +140,7 @@ class RehearsalSpec(Asked):
     generator: Name | None = None
     options: Options = Field(default_factory=dict)
     classes: Classes = ()
-    count: int = Field(200, ge=1, le=1_000_000)
+    count: int = Field(2000, ge=1, le=1_000_000)
     fit_new: bool = True
     fits: Literal["every", "newest"] = Field(
         "every",

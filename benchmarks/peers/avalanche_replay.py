@@ -51,7 +51,7 @@ from schemas.settings import Settings
 TASKS = 5
 CLASSES = 10
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST, as in Avalanche's SplitMNIST
-TRAINING = Training.model_validate(EPOCHS)
+TRAINING = Training()
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def measure(asked: Strategy, splits: Splits, seed: int) -> Run:
         optimizer=torch.optim.Adam(network.parameters(), lr=TRAINING.lr),
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=TRAINING.batch_size,
-        train_epochs=TRAINING.epochs,
+        train_epochs=EPOCHS,
         evaluator=EvaluationPlugin(),
         **asked.options,
     )

@@ -49,7 +49,7 @@ def _start(
 @verb(
     app,
     "submit",
-    example="rdg job submit --model digits --generator gmm --classes 0-4 --new-data five-to-nine --count 200",
+    example="rdg job submit --model digits --generator gmm --classes 0-4 --new-data five-to-nine",
 )
 async def submit_(
     session: Session,

@@ -80,6 +80,7 @@ def _review(
 def _training(
     *,
     epochs: flags.Epochs = None,
+    patience: flags.Patience = None,
     lr: flags.LearningRate = None,
     batch_size: flags.BatchSize = None,
     distillation: flags.Distillation = None,
@@ -90,6 +91,7 @@ def _training(
 ) -> Fields:
     return given(
         epochs=epochs,
+        patience=patience,
         lr=lr,
         batch_size=batch_size,
         distillation=distillation,
