@@ -34,9 +34,7 @@ FITS: dict[str, dict[str, Any]] = {
     "gan": {"steps": 700},
     "ga": {},
 }
-COUNTS = {
-    "ga": 100
-}  # a search takes its time for each sample; the others draw as many as by default
+COUNTS = {"ga": 100}  # a search takes its time for each sample; the others draw by default
 MAIN = "gmm"
 SHOWN = 10
 PATIENCE_S = 60
