@@ -74,10 +74,11 @@ GA = Arm("ga", count=300)
 
 def _original(size: int, choose: Choice, epochs: int = 4) -> Arm:
     """Return compressed originals; more epochs if they are to take as long as the mixture."""
-    options: Options = {"budget_kb": size, "compress": True, "choose": choose}
+    options: Options = {"budget_kb": size, "choose": choose}
     return Arm("original", options, training={"epochs": epochs})
 
 
+RAW: Options = {"choose": "random", "compress": False}
 AS_LONG = {8: 8, 32: 8, 128: 6, 512: 4}  # epochs of originals that take the mixture's CPU time
 ABLATION: dict[str, Arm] = {
     "gmm full": replace(GMM, options={"covariance": "full"}),
@@ -123,7 +124,7 @@ ARMS: dict[str, Arm] = {
     **{f"mix-{size}": Arm("mix", {"budget_kb": size}) for size in BUDGETS},
     **{f"original-{size}": _original(size, "random") for size in BUDGETS},
     **{f"original-{size}-herding": _original(size, "herding", AS_LONG[size]) for size in BUDGETS},
-    **{f"original-raw-{size}": Arm("original", {"budget_kb": size}) for size in BUDGETS},
+    **{f"original-raw-{size}": Arm("original", {**RAW, "budget_kb": size}) for size in BUDGETS},
     **KEEPING,
     **ABLATION,
 }

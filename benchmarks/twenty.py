@@ -129,7 +129,7 @@ def arms(plan: Plan, budget: int, tasks: int) -> dict[str, Arm]:
         "naive": ARMS["naive"],
         "gmm": gmm,
         "gmm, newest fits": replace(gmm, fits="newest"),
-        "original": Arm("original", {"budget_kb": budget, "compress": True}, count),
+        "original": Arm("original", {"budget_kb": budget}, count),
         "joint": replace(ARMS["joint"], training={"epochs": AT_ONCE}),
     }
 

@@ -24,16 +24,16 @@ NOISE = 25.0  # standard deviation, in grey values
 
 ARMS: dict[str, tuple[str, Options]] = {
     "gmm": ("gmm", {"budget_kb": 1}),
-    "original": ("original", {"budget_kb": 1}),
-    "compressed": ("original", {"budget_kb": 1, "compress": True}),
-    "herding": ("original", {"budget_kb": 1, "compress": True, "choose": "herding"}),
+    "original": ("original", {"budget_kb": 1, "choose": "random", "compress": False}),
+    "compressed": ("original", {"budget_kb": 1, "choose": "random"}),
+    "herding": ("original", {"budget_kb": 1}),
     "ga": ("ga", {"start": "noise"}),  # keeps nothing, and asks the deployed model
     "ga, mean": ("ga", {}),
     "ga, statistics": ("ga", {"start": "statistics"}),
 }
 SCARCE: dict[str, tuple[str, Options]] = {  # two kilobytes of larger images: a dozen originals
     "gmm": ("gmm", {"budget_kb": 2}),
-    "original": ("original", {"budget_kb": 2, "compress": True, "choose": "herding"}),
+    "original": ("original", {"budget_kb": 2}),
     "mix": ("mix", {"budget_kb": 2}),
 }
 
