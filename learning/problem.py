@@ -167,7 +167,7 @@ class Options:
     """How to train.
 
     Attributes:
-        epochs: Most epochs; one draws as many samples as new and rehearsal data have together. "auto" is by
+        epochs: To be trained; one draws as many samples as new and rehearsal data have together. "auto" is by
             how many steps they make; see `learning.schedule`.
         batch_size: At least 2.
         lr: Of Adam, at the start.

@@ -105,7 +105,9 @@ class Training(Asked):
         "auto", description="Outputs that real new samples train: all, or the new classes' only."
     )
     distillation: float = Field(0.0, ge=0, le=100, description="Weight of the old model's answers.")
-    validation: float = Field(0.1, gt=0, le=0.5, description="Share held out for early stop.")
+    validation: float = Field(
+        0.1, gt=0, le=0.5, description="Share held out: it tells which epoch is best."
+    )
     patience: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None,
         description="Epochs without gain before it stops; none: all are trained, the best kept.",
@@ -130,7 +132,8 @@ class RehearsalSpec(Asked):
     `classes` are those to rehearse, all that the model knows unless named; `count` is how many samples of each. With
     `fit_new` the generator is first fitted on the new data, so that its classes are rehearsed too, now and later.
     A class that was fitted on several data sets is rehearsed from the newest fit of each: `count` is shared evenly over
-    them, and what is left over goes to the newest. They are at most one for each 50 of `count`, the newest.
+    them, and what is left over goes to the newest. They are at most one for each 50 of `count`, the newest; 40 with
+    "auto", which gives each 50 samples at least.
     """
 
     kind: Literal["rehearsal"] = "rehearsal"
@@ -140,13 +143,16 @@ class RehearsalSpec(Asked):
     generator: Name | None = None
     options: Options = Field(default_factory=dict)
     classes: Classes = ()
-    count: int = Field(2000, ge=1, le=1_000_000)
+    count: Literal["auto"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        "auto",
+        description="Samples of each rehearsed class, shared by its fits; auto: 2,000, or of large samples 16 MiB.",
+    )
     fit_new: bool = True
     fits: Literal["every", "newest"] = Field(
         "every",
         description="Rehearse a class from every data that it was fitted on, the newest of them and one for each "
-        "50 of the count (raise it for more), or from its newest fit alone: newest is for a world that has changed "
-        "for good.",
+        "50 of the count (raise it for more; auto: 40), or from its newest fit alone: newest is for a world that has "
+        "changed for good.",
     )
     labels: Labels = Labels()
     filter: Filter = Filter()

@@ -12,6 +12,7 @@ from schemas.job import RehearsalSpec
 from store.base import Store, each
 from store.errors import NotFound
 
+MOST_BY_DEFAULT = 40
 LEAST = 50
 """Samples that a fit is to give: the figures of fewer say little, and each fit has shards of its own."""
 
@@ -20,7 +21,9 @@ Found = defaultdict[str, dict[str, Fitted]]  # by class and what it was fitted o
 
 def most_fits(spec: RehearsalSpec) -> int:
     """Return from how many fits a class is rehearsed, at most."""
-    return 1 if spec.fits == "newest" else max(1, spec.count // LEAST)
+    if spec.fits == "newest":
+        return 1
+    return MOST_BY_DEFAULT if spec.count == "auto" else max(1, spec.count // LEAST)
 
 
 async def fits_by_class(

@@ -18,10 +18,12 @@ from schemas.documents import Fitted, Job
 from schemas.flow import MAX_SHARDS, Order
 from schemas.job import RehearsalSpec
 from store.base import Store
+from store.fits import LEAST
 from workers.resources import Refusal
 
 SHARD_BYTES = 512 * 1024
 SHARD_SAMPLES = 500
+AUTO_SAMPLES, AUTO_BYTES = 2000, 16 * 2**20  # of a class, at most
 KEPT_PLANS = 256
 
 
@@ -66,7 +68,7 @@ class Plan:
         shards = 0
         for target, own in fits.items():
             for place, (fit, count) in enumerate(
-                zip(own, _shared(spec.count, len(own)), strict=True)
+                zip(own, _shared(_count(spec, own), len(own)), strict=True)
             ):
                 size, data = _shard_size(fit), fit.fitted_on
                 shares.append(
@@ -140,9 +142,20 @@ def unarrived(shards: int, window: int, arrived: Collection[int]) -> list[int]:
     return [shard for shard in firsts if shard is not None] or [shards - 1]
 
 
+def _count(spec: RehearsalSpec, fits: Sequence[Fitted]) -> int:
+    """Return how many samples of a class its fits are to give together."""
+    if spec.count != "auto":
+        return spec.count
+    affordable = AUTO_BYTES // max(map(_sample_bytes, fits))
+    return max(LEAST * len(fits), min(AUTO_SAMPLES, affordable))
+
+
+def _sample_bytes(fit: Fitted) -> int:
+    return prod(fit.shape) * (1 if fit.dtype == "uint8" else 4)
+
+
 def _shard_size(fit: Fitted) -> int:
-    sample_bytes = prod(fit.shape) * (1 if fit.dtype == "uint8" else 4)
-    return max(1, min(SHARD_SAMPLES, SHARD_BYTES // sample_bytes))
+    return max(1, min(SHARD_SAMPLES, SHARD_BYTES // _sample_bytes(fit)))
 
 
 def _shared(count: int, fits: int) -> list[int]:

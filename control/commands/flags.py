@@ -65,7 +65,7 @@ LabelKind = Annotated[
 ]
 SoftWeight = Annotated[float | None, Option(help=help_of(Labels, "soft_weight"))]
 MinCorrection = Annotated[float | None, Option(help=help_of(Labels, "min_correction"))]
-Epochs = Annotated[int | None, Option(help=help_of(Training, "epochs"))]
+Epochs = Annotated[str | None, Option(help=help_of(Training, "epochs"))]
 BatchSize = Annotated[int | None, Option(help=help_of(Training, "batch_size", "Samples a step."))]
 LearningRate = Annotated[
     float | None, Option("--lr", help=help_of(Training, "lr", "Learning rate."))
@@ -88,9 +88,7 @@ ReplayRatio = Annotated[
     str | None,
     Option(help=help_of(Training, "replay_ratio", "Rehearsal's share of a batch, or auto.")),
 ]
-Patience = Annotated[
-    int | None, Option(help=help_of(Training, "patience", "Epochs without gain before it stops."))
-]
+Patience = Annotated[int | None, Option("--patience", help=help_of(Training, "patience"))]
 Calibration = Annotated[
     str | None,
     Option(help=help_of(Training, "calibration", "New classes against old ones: none or bias.")),

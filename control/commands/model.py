@@ -51,6 +51,7 @@ async def train(
     architecture: flags.Architecture = None,
     from_scratch: flags.FromScratch = False,
     epochs: flags.Epochs = None,
+    stop_after: flags.Patience = None,
     lr: flags.LearningRate = None,
     batch_size: flags.BatchSize = None,
     schedule: flags.Schedule = None,
@@ -77,6 +78,7 @@ async def train(
         from_scratch=from_scratch,
         training=given(
             epochs=epochs,
+            patience=stop_after,
             lr=lr,
             batch_size=batch_size,
             schedule=schedule,

@@ -19,14 +19,7 @@ def _rehearsed(
     classes: Annotated[
         str | None, typer.Option(help="Old classes to rehearse: 0-4 or cat,dog.")
     ] = None,
-    count: Annotated[
-        int | None,
-        typer.Option(
-            help=help_of(
-                RehearsalSpec, "count", "Samples of each rehearsed class, shared by its fits."
-            )
-        ),
-    ] = None,
+    count: Annotated[str | None, typer.Option(help=help_of(RehearsalSpec, "count"))] = None,
     fits: flags.Fits = None,
     no_fit_new: flags.NoFitNew = False,
     min_confidence: Annotated[

@@ -10,7 +10,7 @@ from schemas.job import RehearsalSpec
 from store import base
 from store.base import Store
 from store.errors import Damaged
-from store.fits import fits_by_class
+from store.fits import fits_by_class, most_fits
 from tests.control.world import version
 from tests.store.engines import Engine
 
@@ -185,3 +185,13 @@ async def test_no_more_is_read_than_the_classes_asked_for_take(
     assert await chosen(store, NEWEST, wanted=("3",)) == {"3": ["night"]}
     with pytest.raises(Damaged, match="'day'"):
         await chosen(store, NEWEST, wanted=("3", "7"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [({"count": 49}, 1), ({"count": 250}, 5), ({}, 40), ({"count": 250, "fits": "newest"}, 1)],
+)
+def test_a_class_is_rehearsed_from_a_fit_for_each_50_samples(
+    asked: dict[str, object], most: int
+) -> None:
+    assert most_fits(SPEC.model_copy(update=asked)) == most

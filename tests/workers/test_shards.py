@@ -120,6 +120,26 @@ async def test_more_shards_than_a_gate_takes_are_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "dtype", "fits", "count"),
+    [
+        ((28, 28), "uint8", 1, 2000),
+        ((28, 28), "uint8", 3, 2000),
+        ((224, 224, 3), "uint8", 1, 111),  # 16 MiB
+        ((224, 224, 3), "uint8", 3, 150),
+        ((28, 28, 3), "float32", 1, 1783),
+    ],
+)
+async def test_auto_is_2000_samples_of_a_class_and_of_large_ones_16_mebibytes_or_50_for_each_fit(
+    store: Store, shape: tuple[int, ...], dtype: str, fits: int, count: int
+) -> None:
+    own = [await add_fitted(store, f"gmm-{n}", shape=shape, dtype=dtype) for n in range(fits)]
+
+    orders = all_orders(Plan.of(rehearsal(count="auto"), {"ant": tuple(own)}))
+
+    assert sum(order.count for order in orders) == count
+
+
+@pytest.mark.parametrize(
     ("arrived", "asked"),
     [
         (set(), [0, 1, 2]),

@@ -87,6 +87,16 @@ def test_every_flag_reaches_the_specification(full_home: Home) -> None:
     }
 
 
+def test_what_may_be_automatic_may_be_said_to_be(full_home: Home) -> None:
+    outcome = full_home.rdg(
+        f"{SUBMIT} --generator gmm --count auto --epochs auto --replay-ratio auto --format json"
+    )
+
+    spec = json.loads(outcome.out)["spec"]
+    training = spec["training"]
+    assert {spec["count"], training["epochs"], training["replay_ratio"]} == {"auto"}
+
+
 def test_submit_prints_the_id_alone_on_stdout(full_home: Home) -> None:
     outcome = full_home.rdg(SUBMIT)
     assert [each.id for each in kept(full_home)] == [outcome.out.strip()]
@@ -119,6 +129,8 @@ def test_a_token_submits_once(full_home: Home) -> None:
         ("--calibration much", 4, "training.calibration"),
         ("--schedule weekly", 4, "training.schedule"),
         ("--count 0", 4, "count"),
+        ("--count many", 4, "count"),
+        ("--epochs many", 4, "training.epochs"),
         ("--fits oldest", 4, "fits"),
         ("--review nobody", 4, "review.mode"),
         ("--seed -1", 4, "seed"),

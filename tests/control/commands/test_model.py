@@ -27,12 +27,15 @@ def under_review(home: Home) -> None:
 
 def test_train_is_a_job_without_rehearsal(full_home: Home) -> None:
     line = "model train --model fresh --data zero-to-four --generator gmm --epochs 2 --architecture dense16"
-    assert full_home.rdg(f"{line} --augmentation shift+flip --schedule cosine").code == 0
+    assert (
+        full_home.rdg(f"{line} --augmentation shift+flip --schedule cosine --patience 1").code == 0
+    )
 
     spec = the_job(full_home).spec
     assert isinstance(spec, RehearsalSpec)
     assert (spec.classes, spec.generator, spec.training.epochs) == ((), "gmm", 2)
     assert (spec.training.augmentation, spec.training.schedule) == ("shift+flip", "cosine")
+    assert spec.training.patience == 1
 
 
 def test_fit_is_a_job_of_its_own_kind(full_home: Home) -> None:
