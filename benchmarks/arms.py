@@ -88,6 +88,10 @@ ABLATION: dict[str, Arm] = {
     "gmm step 0.02": replace(GMM, options={"step": 0.02}),
     "gmm step 0.1": replace(GMM, options={"step": 0.1}),
     "gmm step 0.4": replace(GMM, options={"step": 0.4}),
+    "epochs auto": replace(GMM, training={"epochs": "auto"}),
+    "rate 0.001": replace(GMM, training={"lr": 0.001}),
+    "rate 0.004": replace(GMM, training={"lr": 0.004}),
+    "batches of 64": replace(GMM, training={"batch_size": 64}),
     "no augmentation": replace(GMM, training={"augmentation": "none"}),
     "affine": replace(GMM, training={"augmentation": "affine"}),  # on clothes it drops the flip too
     "constant rate": replace(GMM, training={"schedule": "constant"}),
@@ -104,6 +108,7 @@ ABLATION: dict[str, Arm] = {
     "corrected labels": replace(GMM, labels="corrected"),
     "from scratch": replace(GMM, from_scratch=True, min_confidence=0.0),
     "500 samples": replace(GMM, count=500),
+    "1000 samples": replace(GMM, count=1000),
     "4000 samples": replace(GMM, count=4000),
 }
 KEEPING = {f"original-32 {choice}": _original(32, choice) for choice in get_args(Choice)}
@@ -113,12 +118,13 @@ ARMS: dict[str, Arm] = {
     "gmm": GMM,
     "plain training": replace(GMM, training={"augmentation": "none", "schedule": "constant"}),
     "ga": GA,
+    "ga-mean": replace(GA, options={"start": "mean"}),
     "ga-noise": replace(GA, options={"start": "noise"}),
-    "ga-statistics": replace(GA, options={"start": "statistics"}),
     "ga-unsearched": replace(  # the least there is: the model chooses one of two first draws
-        GA, options={"start": "statistics", "population": 2, "generations": 1}
+        GA, options={"population": 2, "generations": 1}
     ),
     "gan": Arm("gan"),
+    "gmm private": replace(GMM, options={"epsilon": 4.0}),
     **{f"gmm-{size}": Arm("gmm", {"budget_kb": size}) for size in BUDGETS},
     **{f"gmm-{size}-4000": Arm("gmm", {"budget_kb": size}, count=4000) for size in BUDGETS},
     **{f"mix-{size}": Arm("mix", {"budget_kb": size}) for size in BUDGETS},
@@ -158,7 +164,7 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "others": Table(
-        "Other generators", ("gan", "ga-statistics", "ga-unsearched", "ga", "ga-noise")
+        "Other generators", ("gan", "ga", "ga-unsearched", "ga-mean", "ga-noise", "gmm private")
     ),
     "keeping": Table("Which originals to keep", tuple(KEEPING), judged="development"),
     "ablation": Table("What each choice is worth", ("gmm", *ABLATION), judged="development"),

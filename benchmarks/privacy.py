@@ -39,8 +39,10 @@ ARMS: dict[str, Options] = {
     "gmm": {},
     "gmm components=20": {"components": 20},
     "gmm epsilon=4": {"epsilon": 4.0},
+    "mix": {},
     "ga": {},
-    "ga start=statistics": {"start": "statistics"},
+    "ga start=mean": {"start": "mean"},
+    "gan": {},
     "gan steps=1000": {"steps": 1000},
 }
 CONTROL = "fresh real"

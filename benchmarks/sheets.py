@@ -26,8 +26,8 @@ DRAWN: dict[str, tuple[str, Options]] = {
     "mix": ("mix", {}),
     "gan": ("gan", {"steps": 2000}),
     "ga": ("ga", {}),
+    "ga-mean": ("ga", {"start": "mean"}),
     "ga-noise": ("ga", {"start": "noise"}),
-    "ga-statistics": ("ga", {"start": "statistics"}),
 }
 SHOWN = 16
 

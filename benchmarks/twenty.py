@@ -39,7 +39,6 @@ PAIRS = 5  # tasks of a round: each pair of digits
 DEGREES = 20  # that a round is rotated further than the last
 OF_A_FIT = LEAST
 FIRST = 5  # tasks that are looked at by themselves
-AT_ONCE = 20  # epochs of `joint`: about the steps that rehearsal takes over all tasks; 4 are a fifth of them
 
 Images = NDArray[np.uint8]
 Look = Callable[[Images, int], Images]
@@ -53,6 +52,7 @@ class Plan:
         classes: Digits of a task.
         look: What the images of the task of that number look like.
         training: Fields of schemas.job.Training.
+        at_once: Epochs of `joint` that make about the steps that `gmm` takes over twenty tasks.
         options: Of the mixture.
         architecture: None is the default for images.
 
@@ -62,6 +62,7 @@ class Plan:
     classes: int
     look: Look
     training: dict[str, object]
+    at_once: int
     options: Options
     architecture: str | None = None
 
@@ -84,6 +85,7 @@ PLANS = {
         classes=10,
         look=permuted,
         training={"augmentation": "none"},  # a shift would be no shift
+        at_once=48,
         options={"dimensions": PIXELS},
         architecture="dense256 dense256",
     ),
@@ -92,6 +94,7 @@ PLANS = {
         classes=2,
         look=rotated,
         training={},
+        at_once=214,
         options={},
     ),
 }
@@ -130,7 +133,7 @@ def arms(plan: Plan, budget: int, tasks: int) -> dict[str, Arm]:
         "gmm": gmm,
         "gmm, newest fits": replace(gmm, fits="newest"),
         "original": Arm("original", {"budget_kb": budget}, count),
-        "joint": replace(ARMS["joint"], training={"epochs": AT_ONCE}),
+        "joint": replace(ARMS["joint"], training={"epochs": plan.at_once}),
     }
 
 

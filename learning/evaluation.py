@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.distances import squared_distances
-from learning.generators.base import Batch, Generator, Order, Task
+from learning.generators.base import Generator, Order, Task
 from learning.privacy import Closeness, closeness
 from learning.scaling import Scaling, places
 
@@ -93,15 +93,13 @@ def evaluate(
         held_out: Samples of the same classes that the fit has not seen.
 
     Returns:
-        None for a search, which makes nothing without the deployed model, and where nothing was generated of a class
-        that has two samples.
+        None where nothing was generated of a class that has two samples. A search is measured by what it starts from:
+        that is made without the deployed model.
 
     Raises:
         ValueError: The generator cannot sample from its own state.
 
     """
-    if generator.evolve is not None:
-        return None
     scaling, extent = Scaling.of(task.samples), _Extent.of(task)
     compared = [
         _compare(generator, order, task, scaling, label, extent.count) for label in extent.labels
@@ -118,10 +116,10 @@ def _compare(
     generator: Generator, order: Order, task: Task, scaling: Scaling, label: int, count: int
 ) -> _Class | None:
     training = scaling.rows(task.of_class(label))
-    batch = generator.sample(Order(order.state, label, count, order.seed, order.options))
-    if not isinstance(batch, Batch) or not len(batch.samples) or len(training) < 2:
+    first = generator.sample(Order(order.state, label, count, order.seed, order.options))
+    if not len(first.samples) or len(training) < 2:
         return None
-    made = scaling.rows(batch.samples[:count])
+    made = scaling.rows(first.samples[:count])
     real = training[places(len(training), count)]
     return _Class(label, real, made, closeness(training, made, count))
 

@@ -12,12 +12,10 @@ statistics of a class, where samples share their fitness with those of earlier c
 below again once one of these moves.
 
 The search finds samples that convince the model, not samples that look like the data. Started from
-noise they teach a network close to nothing; around the mean of the class, the default, something (a
-small CNN, 200 samples of each MNIST digit: 71 %). From the statistics of the class, the region of which
-the search cannot leave, they teach about as much as a small `gmm`, for 57 KB of a class: 92 % as first
-drawn, 92.9 once the search chose the least confident that reached a threshold of 0.6. That choice is
-all that it adds, and almost every culture ends in its first generation; to take the fittest instead
-cost 4 points, and pixel-wise operators on the same start 9. Prefer `gmm` where its state may be kept.
+noise, as the paper does, they teach a network close to nothing; around the mean of the class, something.
+From the statistics of the class, the default, the region of which the search cannot leave, they teach
+most, and nearly all of that is in the statistics: almost every culture ends in its first generation
+(docs/learning.md has the figures). Prefer `gmm` where its state may be kept.
 """
 
 from collections.abc import Callable
@@ -44,10 +42,10 @@ class Settings:
         threshold: Confidence of its fittest sample at which a culture is done.
         mutation_rate: Share of a child's values that change; from statistics, of its coordinates.
         mutation_scale: Standard deviation of a change, in units of the range of values.
-        start: "mean": one standard deviation around the mean of the class; keeps these two, no
-            sample. "noise": anywhere in the range of values; keeps nothing of the data but that.
-            "statistics": in clusters of the class, which no sample leaves. Read at the fit, as are
-            the two that follow; these and `spacing` are without effect on the other starts.
+        start: "statistics": in clusters of the class, which no sample leaves. "mean": one standard
+            deviation around the mean of the class; keeps these two, no sample. "noise": anywhere in
+            the range of values; keeps nothing of the data but that. Read at the fit, as are the two
+            that follow; these and `spacing` are without effect on the other starts.
         components: Clusters of a class, at most.
         dimensions: Principal coordinates of a class, at most.
         spacing: Distance from what an earlier culture would give within which a sample shares its
@@ -61,7 +59,7 @@ class Settings:
     threshold: Annotated[float, Range(0, 1)] = 0.9
     mutation_rate: Annotated[float, Range(0, 1)] = 0.05
     mutation_scale: Annotated[float, Range(0, 1)] = 0.25
-    start: Literal["mean", "noise", "statistics"] = "mean"
+    start: Literal["statistics", "mean", "noise"] = "statistics"
     components: Annotated[int, Range(1, 1000)] = 8
     dimensions: Annotated[int, Range(1, 4096)] = 30
     spacing: Annotated[float, Range(0, 1)] = 0.15

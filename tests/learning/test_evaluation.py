@@ -74,8 +74,14 @@ def test_without_held_out_samples_there_is_no_accuracy() -> None:
     assert evaluation.closeness.distance > 0
 
 
-def test_a_search_is_not_evaluated() -> None:
-    assert evaluate(load("ga"), order(load("ga")), TASK, HELD_OUT) is None
+def test_a_search_is_measured_by_what_it_starts_from() -> None:
+    ga, nothing = load("ga"), Order(fitted(load("ga"), TASK, {"start": "noise"}), 0, 1, 0, {})
+    from_noise = evaluate(ga, nothing, TASK, HELD_OUT)
+    from_statistics = evaluate(ga, replace(nothing, state=fitted(ga, TASK, {})), TASK, HELD_OUT)
+    for figures, least, most in ((from_noise, 0, 0.5), (from_statistics, 0.85, 1)):
+        assert figures is not None
+        assert figures.accuracy is not None
+        assert least < figures.accuracy < most
 
 
 def test_nothing_generated_has_no_figures() -> None:

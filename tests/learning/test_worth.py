@@ -28,8 +28,8 @@ ARMS: dict[str, tuple[str, Options]] = {
     "compressed": ("original", {"budget_kb": 1, "choose": "random"}),
     "herding": ("original", {"budget_kb": 1}),
     "ga": ("ga", {"start": "noise"}),  # keeps nothing, and asks the deployed model
-    "ga, mean": ("ga", {}),
-    "ga, statistics": ("ga", {"start": "statistics"}),
+    "ga, mean": ("ga", {"start": "mean"}),
+    "ga, statistics": ("ga", {}),
 }
 SCARCE: dict[str, tuple[str, Options]] = {  # two kilobytes of larger images: a dozen originals
     "gmm": ("gmm", {"budget_kb": 2}),

@@ -212,18 +212,6 @@ async def test_without_a_test_split_the_figures_of_a_rehearsal_job_are_of_what_i
     assert (quality.accuracy, quality.accuracy_real) == (1, 1)
 
 
-async def test_a_search_is_kept_without_figures(store: Store, resources: Resources) -> None:
-    await add_dataset(store)
-    await add_job(store, fit(generator="ga"))
-
-    made = await fitted(resources, request("ga"))
-
-    kept = await store.get(Fitted, only(GeneratorFitted, made).fitted)
-    assert kept.quality is None
-    assert kept.reference is not None
-    assert only(Progress, made).note == ""
-
-
 async def test_a_generator_that_cannot_sample_from_its_fit_fails_the_job(
     store: Store, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ QUICK: dict[str, Options] = {  # the first word is the generator
     "original compressed": {"budget_kb": 4.0, "choose": "herding", "compress": True},
     "gmm": {"components": 3, "dimensions": 6},
     "gan": {"steps": 4, "width": 4, "latent": 8, "batch": 8},
-    "ga": {"generations": 3},
+    "ga": {"start": "mean", "generations": 3},
     "ga from statistics": {
         "start": "statistics",
         "generations": 3,

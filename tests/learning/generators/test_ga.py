@@ -15,7 +15,9 @@ from tests.learning.generators.tasks import brightness, digits, fitted, grey, ta
 
 
 def ordered(options: Options, count: int = 5) -> Order:
-    return Order(fitted(generator, grey(), options), 2, count, 0, options)
+    """Return an order for samples of a class; around its mean, unless the options say otherwise."""
+    asked: Options = {"start": "mean", **options}
+    return Order(fitted(generator, grey(), asked), 2, count, 0, asked)
 
 
 def next_population(order: Order, population: Population, fitness: NDArray[Any]) -> Population:
