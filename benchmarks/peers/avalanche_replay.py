@@ -33,6 +33,7 @@ from avalanche.training.plugins import (  # type: ignore[import-not-found]
     ReplayPlugin,
 )
 from avalanche.training.supervised import (  # type: ignore[import-not-found]
+    DER,
     GenerativeReplay,
     Naive,
     Replay,
@@ -66,6 +67,7 @@ STRATEGIES = {
     "naive": Strategy(Naive),
     "replay-500": Strategy(Replay, {"mem_size": 500}),
     "replay-2000": Strategy(Replay, {"mem_size": 2000}),
+    "der-2000": Strategy(DER, {"mem_size": 2000}),  # DER++, by its default weights
     "generative": Strategy(GenerativeReplay),
 }
 
@@ -132,12 +134,16 @@ def _accuracy(network: nn.Module, splits: Splits) -> float:
 
 
 def _kept(strategy: Any) -> int:
-    """Count what is kept of earlier tasks beside the model: a pixel is a byte, a weight four."""
-    replays = [plugin for plugin in strategy.plugins if isinstance(plugin, ReplayPlugin)]
-    pixels = sum(sample[0].numel() for each in replays for sample in each.storage_policy.buffer)
+    """Count what is kept of earlier tasks beside the model: a pixel is a byte, a weight or a logit four."""
+    keepers = [each for each in strategy.plugins if isinstance(each, ReplayPlugin)]
+    keepers += [strategy] if isinstance(strategy, DER) else []
+    kept = [sample for each in keepers for sample in each.storage_policy.buffer]
+    stored = sum(  # each is an image, its class and task, and of DER its logits
+        image.numel() + 4 * sum(each.numel() for each in logits) for image, _, _, *logits in kept
+    )
     generator = getattr(strategy, "generator_strategy", None)
     weights = generator.model.parameters() if generator else ()
-    return int(pixels + 4 * sum(weight.numel() for weight in weights))
+    return int(stored + 4 * sum(weight.numel() for weight in weights))
 
 
 def _row(data: str, name: str, runs: list[Run]) -> list[object]:
