@@ -2,7 +2,7 @@
 
 After Vora, Suri and Yeturu (2021), section 2.5. Beyond a plain mixture on principal coordinates
 (learning/generators/principal.py) there is one of many small subspaces on an image's cosines, rounded and deflated
-(learning/generators/low_rank.py): the default, since at equal bytes it teaches most.
+(learning/generators/low_rank.py): the default, since of all mixtures it teaches most at equal bytes.
 
 Images get their grey values back: a mixture blurs, so a table of 256 values per class maps the grey values it draws
 onto those the class has, rank for rank.
