@@ -118,6 +118,13 @@ def test_where_they_compress_well_the_mixture_is_not_behind_them(
     assert clean["gmm"] > clean["herding"] - 0.02
 
 
+def test_originals_chosen_by_herding_teach_more_than_random_ones(
+    clean: Mapping[str, float], noisy: Mapping[str, float]
+) -> None:
+    assert clean["herding"] > clean["compressed"]
+    assert noisy["herding"] > noisy["compressed"] + 0.01
+
+
 def test_a_search_from_noise_teaches_far_less(
     clean: Mapping[str, float], noisy: Mapping[str, float]
 ) -> None:
