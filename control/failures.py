@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the answer is no, 2 bus, store or network out of reach, 3 
 130 and 143 ended by SIGINT and SIGTERM.
 """
 
+import re
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -12,6 +13,11 @@ from typer import Abort, TyperException
 from bus.errors import BusError, BusUnavailable, Busy, Unroutable
 from control.verbs.errors import Invalid, Refused, Unreachable
 from store.errors import NotFound, StoreError, StoreUnavailable
+
+BEGINNING = "Input should be "
+ALTERNATIVE = re.compile(
+    r"literal\[.*\]|constrained-\w+"
+)  # of a field that takes "auto" or a number
 
 DEBUG = "set RDG_DEBUG=1 to see where it was raised"
 DOCTOR = "`rdg doctor` looks for the cause"
@@ -103,12 +109,17 @@ def _hint(error: Exception) -> str:
 
 def _fields(error: ValidationError) -> str:
     """Return each wrong field: `training.lr: Input should be less than or equal to 1, not 7.0`."""
-    lines = []
+    said: dict[str, str] = {}
+    found: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_context=False):
-        field = ".".join(str(step) for step in detail["loc"])
+        field = ".".join(
+            str(step) for step in detail["loc"] if not ALTERNATIVE.fullmatch(str(step))
+        )
         if error.title == "Settings":
             field = f"RDG_{field.upper()}"
-        given = detail["input"]
-        found = f", not {given!r}" if isinstance(given, str | int | float) else ""
-        lines.append(f"{field}: {detail['msg']}{found}" if field else detail["msg"])
-    return "; ".join(lines)
+        given, text = detail["input"], detail["msg"]
+        found[field] = f", not {given!r}" if isinstance(given, str | int | float) else ""
+        said[field] = f"{said[field]} or {text.removeprefix(BEGINNING)}" if field in said else text
+    return "; ".join(
+        f"{field}: {said[field]}{found[field]}" if field else said[field] for field in said
+    )
