@@ -16,6 +16,7 @@ EPOCHS = 4  # of each task, where an arm does not say otherwise; the rest are a 
 SUITED: dict[str, Augmentation] = {
     "mnist": "shift",
     "fashion-mnist": "shift+flip",  # clothes may be mirrored
+    "cifar-10": "shift+flip",
 }
 
 

@@ -8,6 +8,7 @@ nothing is kept but what the generator keeps. The arms and tables are in benchma
     python -m benchmarks.rehearsal --all
     python -m benchmarks.rehearsal --tables main bytes --data mnist
     python -m benchmarks.rehearsal --arms gmm joint --seeds 0 1 --orders 0 1
+    python -m benchmarks.rehearsal --arms naive gmm joint --data cifar-10
 
 That is all that is measured of learning but for what has a command of its own: benchmarks.twenty (classes that come
 again), latents (CIFAR-10 behind a frozen front end), tabular, privacy, sheets, peers.avalanche_replay.
@@ -198,7 +199,7 @@ def main() -> None:
     )
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=["main"])
     parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", help=", ".join(ARMS))
-    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--data", nargs="+", choices=SUITED, default=list(DATA))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="with --arms")
     parser.add_argument("--orders", nargs="+", type=int, default=[0], help="with --arms")
     parser.add_argument("--judged", choices=get_args(Judged), default="test", help="with --arms")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from benchmarks.arms import DATA, SUITED
+from benchmarks.arms import SUITED
 from benchmarks.rehearsal import development
 from benchmarks.report import heading, table
 from control.arguments import parse_options
@@ -137,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", choices=DATA, default="mnist")
+    parser.add_argument("--data", choices=SUITED, default="mnist")
     parser.add_argument("--rows", nargs="+", default=list(ROWS), metavar="ROW")
     parser.add_argument("--classes", nargs="+", default=[], help="only these")
     parser.add_argument("--count", type=int, default=2000, help="samples drawn of a class")
