@@ -119,7 +119,7 @@ def _compare(
     first = generator.sample(Order(order.state, label, count, order.seed, order.options))
     if not len(first.samples) or len(training) < 2:
         return None
-    made = scaling.rows(first.samples[places(len(first.samples), count)])  # a search: of many cultures
+    made = scaling.rows(first.samples[places(len(first.samples), count)])  # of many cultures
     real = training[places(len(training), count)]
     return _Class(label, real, made, closeness(training, made, count))
 
