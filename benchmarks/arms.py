@@ -155,13 +155,7 @@ TABLES: dict[str, Table] = {
         tuple(
             name
             for size in BUDGETS
-            for name in (
-                f"gmm-{size}",
-                f"mix-{size}",
-                f"original-{size}",
-                f"original-{size}-herding",
-                f"original-raw-{size}",
-            )
+            for name in (*_rivals(size), f"mix-{size}", f"original-raw-{size}")
         ),
     ),
     "others": Table(
