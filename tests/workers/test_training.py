@@ -134,7 +134,7 @@ async def test_what_training_holds_out_the_generator_has_not_seen(
     await add_version(store)
     await add_dataset(store, "new", ("cat", "ant"), count=40)  # 0 and 1 here, 2 and 0 in the model
     await add_set(store)
-    spec = rehearsal(generator="original", **asked(architecture=None))
+    spec = rehearsal(generator="original", options={"compress": False}, **asked(architecture=None))
     chosen = dict.fromkeys(KNOWN, "gmm-earlier")
     await add_job(store, spec, state="training", base=1, fitted=chosen)
 
