@@ -80,6 +80,8 @@ def _original(size: int, choose: Choice, epochs: int = 4) -> Arm:
 
 
 RAW: Options = {"choose": "random", "compress": False}
+GAN_WIDTHS = {32: 6, 128: 23}  # that take about so many KB of a class, two in a task
+GA_DIMENSIONS = {8: 2, 32: 16, 128: 60}  # as these do
 AS_LONG = {8: 8, 32: 8, 128: 6, 512: 4}  # epochs of originals that take the mixture's CPU time
 ABLATION: dict[str, Arm] = {
     "gmm full": replace(GMM, options={"covariance": "full"}),
@@ -125,6 +127,11 @@ ARMS: dict[str, Arm] = {
         GA, options={"population": 2, "generations": 1}
     ),
     "gan": Arm("gan"),
+    **{f"gan-{size}": Arm("gan", {"width": width}) for size, width in GAN_WIDTHS.items()},
+    **{
+        f"ga-{size}": replace(GA, options={"dimensions": dimensions})
+        for size, dimensions in GA_DIMENSIONS.items()
+    },
     "gmm private": replace(GMM, options={"epsilon": 4.0}),
     **{f"gmm-{size}": Arm("gmm", {"budget_kb": size}) for size in BUDGETS},
     **{f"gmm-{size}-4000": Arm("gmm", {"budget_kb": size}, count=4000) for size in BUDGETS},
@@ -156,7 +163,9 @@ TABLES: dict[str, Table] = {
             name
             for size in BUDGETS
             for name in (*_rivals(size), f"mix-{size}", f"original-raw-{size}")
-        ),
+        )
+        + tuple(f"gan-{size}" for size in GAN_WIDTHS)
+        + tuple(f"ga-{size}" for size in GA_DIMENSIONS),
     ),
     "others": Table(
         "Other generators", ("gan", "ga", "ga-unsearched", "ga-mean", "ga-noise", "gmm private")
