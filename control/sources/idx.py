@@ -31,12 +31,14 @@ def read_array(path: Path, n_dimensions: int) -> NDArray[np.uint8]:
     """Read one file.
 
     Raises:
-        SourceError: Another format, type or number of dimensions; too short, too long or too large.
+        SourceError: Another format, type or number of dimensions; empty, too short, too long or too large.
 
     """
     with reading(path), open_content(path) as stream:
         shape = _read_shape(stream, path, n_dimensions)
         expected = math.prod(shape)
+        if not expected:  # however large the other dimensions are
+            raise InvalidData(path, "its header claims no values", "give a file with samples")
         check_size(expected, str(path))
         if expected > largest_content(path):
             raise InvalidData(path, f"its header claims {expected:,} bytes, it has fewer", AGAIN)

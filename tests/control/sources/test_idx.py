@@ -41,6 +41,7 @@ def test_plain_and_gzipped_files_give_the_same(tmp_path: Path, pack: type[bytes]
         (b"\x00\x00\x08\x01" + bytes(20), "it begins with 00 00 08 01, not 00 00 08 03"),
         (b"\x00\x00\x0d\x03" + bytes(20), "it begins with 00 00 0d 03"),
         (idx_bytes(IMAGES)[:9], "its header is cut short"),
+        (struct.pack(">4B3I", 0, 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "its header claims no values"),
         (idx_bytes(IMAGES)[:-1], "its header claims 24 bytes, it has fewer|23 of 24 bytes"),
         (idx_bytes(IMAGES) + b"x", "bytes after the 24"),
         (gzip.compress(idx_bytes(IMAGES)[:-1]), "23 of 24 bytes: cut short"),
